@@ -1,0 +1,303 @@
+"""The typed records of a city: what a row of each inventory file means.
+
+Every record is immutable and refuses unknown keys. A record checks nothing beyond the types of its
+own fields; what records say of each other is held by :mod:`inventories.validate`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+#: A host name as RFC 1123 section 2.1 has it, at most 63 characters.
+HostName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+#: An identifier of the kit's own: host-name characters, so that it can stand in file, unit and metric names.
+Identifier = HostName
+#: A network interface's name: Linux allows 15 bytes (IFNAMSIZ less the terminator).
+InterfaceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,14}$")]
+#: A statistical division code (GB/T 2260, 10114): 2, 4, 6, 9 or 12 digits.
+DivisionCode = Annotated[str, msgspec.Meta(pattern=r"^(\d{2}|\d{4}|\d{6}|\d{9}|\d{12})$")]
+#: Seconds; inventory files write them with a unit: 30s, 15m, 4h, 7d.
+Seconds = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Level(StrEnum):
+    """A level of the five-level extranet (五级覆盖)."""
+
+    PROVINCE = "province"
+    CITY = "city"
+    COUNTY = "county"
+    TOWNSHIP = "township"
+    VILLAGE = "village"
+
+
+class Family(StrEnum):
+    """An address family."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+class Plane(StrEnum):
+    """A plane of the extranet (一网双平面): what stands in one plane fails apart from the other."""
+
+    A = "a"
+    B = "b"
+    BOTH = "both"
+
+
+class SiteRole(StrEnum):
+    """What a site is for."""
+
+    CORE = "core"  # the city core, one site a plane
+    ACCESS = "access"  # a division's place in the extranet: county, township, village
+    CLOUD = "cloud"  # 政务云
+    XINCHUANG = "xinchuang"  # 信创云
+    BACKUP = "backup"
+    OPERATIONS = "operations"
+    OFFSITE = "offsite"  # the partner in another prefecture city
+
+
+class NodeRole(StrEnum):
+    """What a node does; a deploy role of the same name configures it."""
+
+    ROUTER = "router"
+    CLOUD = "cloud"
+    BACKUP = "backup"
+    OFFSITE = "offsite"
+    OPERATIONS = "operations"
+    CLIENT = "client"
+
+
+class OperatingSystemFamily(StrEnum):
+    """The package family of a node's operating system."""
+
+    DEBIAN = "debian"  # apt: Debian, UOS d
+    DNF = "dnf"  # openEuler, Kylin, UOS e and a, Anolis
+
+
+class Architecture(StrEnum):
+    """A node's machine as `uname -m` says it."""
+
+    X86_64 = "x86_64"
+    AARCH64 = "aarch64"
+    LOONGARCH64 = "loongarch64"
+    SW_64 = "sw_64"
+
+
+class Cloud(StrEnum):
+    """On which cloud a node or system stands."""
+
+    NONE = "none"
+    GOVERNMENT = "government"  # 政务云
+    XINCHUANG = "xinchuang"  # 信创云
+
+
+class LinkKind(StrEnum):
+    """What a link joins."""
+
+    CORE = "core"  # the city core's planes
+    UPLINK = "uplink"  # b's way up to a: /31 and /127, routed
+    SERVER = "server"  # a server (b) that is routed by a core router (a): /31 and /127
+    ACCESS = "access"  # a host (b) on the LAN of a's site: no addresses of its own
+
+
+class HostedBy(StrEnum):
+    """Who runs a system."""
+
+    CITY = "city"
+    DEPARTMENT = "department"  # a city department in a machine room of its own
+    PROVINCE = "province"
+    NATION = "nation"
+    OPERATOR = "operator"  # a telecommunications operator
+    NOBODY = "nobody"  # a list, a standard, a mechanism: there is nothing to run
+
+
+class NetworkZone(StrEnum):
+    """On which network a system stands; the extranet's zones are those of the national specification."""
+
+    PUBLIC = "public"  # 公用网络区
+    PRIVATE = "private"  # 专用网络区, a VPN for the department
+    INTERNET = "internet"  # 互联网接入区
+    POLICE = "police"  # 公安网: not on the extranet
+    OTHER = "other"  # another network that is not the extranet
+    NONE = "none"  # no endpoint
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of every record."""
+
+
+class Division(Record, frozen=True, gc=False):
+    """A division of the country as the national statistics have it (file `divisions.csv`)."""
+
+    code: DivisionCode
+    name: str
+    level: Level
+    parent: str = ""
+
+
+class Unit(Record, frozen=True):
+    """A responsible unit (责任单位; file `units.csv`)."""
+
+    id: Identifier
+    name: str
+
+
+class Site(Record, frozen=True, gc=False):
+    """A place in the extranet (file `sites.csv`).
+
+    `level` is the site's level in the extranet, which differs from its division's for the functional
+    zones; `parent` is the site above it in the tree of addresses, empty for the sites of the city itself.
+    """
+
+    id: Identifier
+    division: DivisionCode
+    level: Level
+    role: SiteRole = SiteRole.ACCESS
+    plane: Plane = Plane.BOTH
+    parent: str = ""
+
+
+class Node(Record, frozen=True, gc=False):
+    """A host or router (file `nodes.csv`)."""
+
+    id: HostName
+    site: Identifier
+    role: NodeRole
+    name: str = ""
+    os_family: OperatingSystemFamily = OperatingSystemFamily.DEBIAN
+    architecture: Architecture = Architecture.X86_64
+    cloud: Cloud = Cloud.NONE
+
+
+class Link(Record, frozen=True, gc=False):
+    """A link between two nodes (file `links.csv`); its id is the interface's name at both ends."""
+
+    id: InterfaceName
+    a: HostName
+    b: HostName
+    kind: LinkKind = LinkKind.UPLINK
+    plane: Plane = Plane.BOTH
+
+
+class System(Record, frozen=True):
+    """A system, platform, database, network or mechanism that the plan names (file `systems.csv`).
+
+    `endpoints` are URLs whose host is a node's id, `http://cloud-1:80/path`, `tcp://cloud-1:5432`,
+    `dns://ops-1/yichun.example` or `icmp://core-a`: each is probed in both families.
+    `mlps` is the level of GB/T 22239, 0 where none applies; `rpo` and `rto` are 0 where none is set.
+    """
+
+    id: Identifier
+    name: str
+    section: str
+    owners: tuple[str, ...]
+    kind: str
+    target: str = ""
+    hosted_by: HostedBy = HostedBy.NOBODY
+    network: NetworkZone = NetworkZone.NONE
+    cloud: Cloud = Cloud.NONE
+    mlps: Annotated[int, msgspec.Meta(ge=0, le=5)] = 0
+    nodes: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    rpo: Seconds = 0
+    rto: Seconds = 0
+
+
+class BackupPolicy(Record, frozen=True):
+    """What is backed up, how often and to where (file `backups.toml`, a table `[policy.ID]` each).
+
+    `repository` and `copies` are nodes; `schedule` is a systemd calendar expression; `keep` is how many
+    snapshots of each period restic keeps (`hourly`, `daily`, `weekly`, `monthly`, `yearly`).
+    """
+
+    id: Identifier
+    systems: tuple[str, ...]
+    paths: tuple[str, ...]
+    schedule: str
+    repository: HostName
+    rpo: Seconds
+    rto: Seconds
+    owner: str
+    copies: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    keep: dict[str, int] = {}
+
+
+class Ipv6Layout(Record, frozen=True):
+    """The city's IPv6 prefix and the prefix length of each level, in bits."""
+
+    prefix: str
+    county: int = 40
+    township: int = 48
+    village: int = 56
+    lan: int = 64
+
+
+class Ipv4Layout(Record, frozen=True):
+    """The city's IPv4 prefix and the prefix lengths within it, in bits.
+
+    A county takes `county` bits, or what `county_sizes` says for its site; a quarter of it is
+    infrastructure (loopbacks, links), the rest is handed out in blocks of `block` bits to the townships,
+    whose LANs take `lan` bits each. The sites of the city itself have LANs of `city_lan` bits.
+    """
+
+    prefix: str
+    county: int = 19
+    block: int = 26
+    lan: int = 28
+    city_lan: int = 25
+    county_sizes: dict[str, int] = {}
+
+
+class Management(Record, frozen=True):
+    """The management network, out of band: one prefix of each family, every node has an address in both."""
+
+    ipv4: str
+    ipv6: str
+
+
+class Partner(Record, frozen=True):
+    """The prefixes of another prefecture city, where the off-site copies stand: an input, not planned here."""
+
+    ipv4: str
+    ipv6: str
+
+
+class Layout(Record, frozen=True):
+    """The city as a whole (file `city.toml`).
+
+    `domain` is the zone of the hosts' names; `asn` the first of the private AS numbers (RFC 6996) that
+    routers take; `time_zone` an IANA name.
+    """
+
+    name: str
+    division: DivisionCode
+    domain: str
+    ipv6: Ipv6Layout
+    ipv4: Ipv4Layout
+    management: Management
+    partners: dict[str, Partner] = {}
+    asn: Annotated[int, msgspec.Meta(ge=4200000000, le=4294967294)] = 4200000000
+    time_zone: str = "Asia/Shanghai"
+
+
+#: Which slot of a pool each member has: pool -> member -> slot (file `allocations.csv`, append-only).
+Allocations = dict[str, dict[str, int]]
+
+
+class City(Record, frozen=True):
+    """All that one inventory folder says; each mapping is keyed by the record's id, in the file's order."""
+
+    layout: Layout
+    divisions: dict[str, Division]
+    sites: dict[str, Site]
+    nodes: dict[str, Node]
+    links: dict[str, Link]
+    units: dict[str, Unit] = {}
+    systems: dict[str, System] = {}
+    backups: dict[str, BackupPolicy] = {}
+    allocations: Allocations = {}

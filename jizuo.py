@@ -1,0 +1,77 @@
+"""The front door: one `jizuo` command, whose subcommands the rooms register; no room is imported until asked."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, NamedTuple
+
+import click
+
+
+class Registered(NamedTuple):
+    """Where a subcommand stands, and the line that `jizuo --help` prints for it."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+#: Every subcommand, in the order in which a city is built.
+COMMANDS = {
+    "inventory": Registered("inventories.cli", "inventory", "Validate and show what exists."),
+    "plan": Registered("inventories.plan_cli", "plan", "Print the address plan in both families."),
+    "lab": Registered("deploy.lab.cli", "lab", "Boot the inventory's hosts on this machine."),
+    "deploy": Registered("deploy.cli", "deploy", "Bring hosts to the state that the inventory describes."),
+    "check": Registered("checks.cli", "check", "Audit the city: availability, security, backups."),
+    "drill": Registered("checks.drills.cli", "drill", "Run disaster-recovery drills and read their records."),
+    "exporter": Registered("exporters.cli", "exporter", "Serve metrics to Prometheus, and the status page."),
+    "demo": Registered("deploy.lab.demo", "demo", "The main job on one machine: lab, deploy, checks, drill."),
+    "test": Registered("tests.commands", "test", "Lint, types, import contract and all tests."),
+    "bench": Registered("tests.commands", "bench", "Run the benchmarks."),
+}
+
+
+class FrontDoor(click.Group):
+    """A group that imports a subcommand's module only when that subcommand runs."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        registered = COMMANDS.get(name)
+        if registered is None:
+            return None
+        command = getattr(importlib.import_module(registered.module), registered.attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above is wrong otherwise
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, registered.help) for name, registered in COMMANDS.items()])
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
+        try:
+            return super().resolve_command(context, arguments)
+        except click.UsageError as error:
+            error.message += f" The commands are: {', '.join(COMMANDS)}."
+            raise
+
+
+@click.group(
+    cls=FrontDoor,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  jizuo inventory validate inventories/yichun
+  jizuo plan inventories/yichun --format csv --out plan/
+  sudo jizuo lab up
+  sudo jizuo demo --keep""",
+)
+@click.version_option(package_name="jizuo")
+def main() -> None:
+    """jizuo (基座): the digital base of a city as code."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
