@@ -1,0 +1,1 @@
+"""What operations sees: check records as metrics, rules, Prometheus's files and the status page."""
