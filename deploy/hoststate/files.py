@@ -1,0 +1,178 @@
+"""Sets of files that take effect together: compared in one command, validated, renamed, rolled back on failure.
+
+pyinfra's own file operations change one file a time and know no validation; a daemon's configuration is
+several files that are right or wrong together.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+from pyinfra import host
+from pyinfra.api import FactBase, StringCommand, operation
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file as it shall be on the host. `content` None means that there shall be none."""
+
+    path: str
+    content: str | bytes | None
+    mode: str = "644"
+    owner: str = "root"
+    group: str = "root"
+
+    @property
+    def data(self) -> bytes:
+        content = self.content or b""
+        return content.encode() if isinstance(content, str) else content
+
+    @property
+    def state(self) -> str:
+        """What the fact says of the file when it is as it shall be."""
+        if self.content is None:
+            return "absent"
+        return f"{hashlib.sha256(self.data).hexdigest()} {self.mode} {self.owner} {self.group}"
+
+
+class FileStates(FactBase[dict[str, str]]):
+    """What each path is: `sha256 mode owner group`, or `absent`. One command for any number of paths."""
+
+    default = dict
+
+    def command(self, paths: Sequence[str]) -> str:
+        names = " ".join(shlex.quote(path) for path in paths)
+        return (
+            f"for path in {names}; do "
+            'if [ -f "$path" ] && [ ! -L "$path" ]; then '
+            'sum=$(sha256sum <"$path"); printf \'%s %s %s\\n\' "${sum%% *}" "$(stat -c \'%a %U %G\' "$path")" "$path"; '
+            'elif [ -e "$path" ] || [ -L "$path" ]; then printf \'other - - - %s\\n\' "$path"; '
+            'else printf \'absent %s\\n\' "$path"; fi; done'
+        )
+
+    def process(self, output: Iterable[str]) -> dict[str, str]:
+        states = {}
+        for line in output:
+            if line.startswith("absent "):
+                states[line.removeprefix("absent ")] = "absent"
+                continue
+            parts = line.split(" ", 4)
+            if len(parts) == 5:
+                states[parts[4]] = " ".join(parts[:4])
+        return states
+
+
+@operation()
+def files(
+    wanted: Sequence[File],
+    validate: Sequence[str] = (),
+    activate: Sequence[str] = (),
+    confirm: Sequence[str] = (),
+) -> Iterator[StringCommand]:
+    """Bring a set of files to a host, all or none.
+
+    + wanted: the files, with content, mode and owner
+    + validate: shell commands that run before anything takes effect; `{PATH}` of a wanted file stands for
+      the place where its new content waits, `{root}` for a folder that holds all new files under their paths
+    + activate: shell commands that make the new files take effect; they also run after a rollback
+    + confirm: shell commands that must succeed after activation
+
+    If a validation fails, nothing has changed. If activation or confirmation fails, every file is put back as
+    it was, `activate` runs once more, and the operation fails. The whole set travels as one remote command,
+    on standard input, so that no content shows in a process list or a log.
+    """
+    states = host.get_fact(FileStates, paths=tuple(file.path for file in wanted)) or {}
+    changed = [file for file in wanted if states.get(file.path, "absent") != file.state]
+    if not changed:
+        host.noop(f"{len(wanted)} files are as they shall be")
+        return
+    script = apply_script(wanted, {file.path for file in changed}, validate, activate, confirm)
+    yield StringCommand("/bin/sh -s", _stdin=script)
+
+
+def apply_script(
+    wanted: Sequence[File],
+    changed: set[str],
+    validate: Sequence[str],
+    activate: Sequence[str],
+    confirm: Sequence[str],
+) -> str:
+    """The shell script that :func:`files` runs on the host; pure."""
+    lines = [
+        "set -eu",
+        "umask 077",
+        "stage=$(mktemp -d /run/jizuo-stage.XXXXXX)",
+        "trap 'rm -rf \"$stage\"' EXIT",
+        "trap 'exit 129' HUP INT TERM",
+    ]
+    for file in wanted:
+        if file.content is None:
+            continue
+        place = f'"$stage"/new{shlex.quote(file.path)}'
+        lines += [
+            f'mkdir -p "$stage"/new{shlex.quote(_folder(file.path))}',
+            f"base64 -d >{place} <<'END'",
+            base64.encodebytes(file.data).decode().rstrip("\n"),
+            "END",
+            f"chmod {shlex.quote(file.mode)} {place}",
+            f"chown {shlex.quote(f'{file.owner}:{file.group}')} {place}",
+        ]
+    lines.append('chmod 755 "$stage"; [ ! -d "$stage/new" ] || find "$stage/new" -type d -exec chmod 755 {} +')
+    for command in validate:
+        complaint = shlex.quote(f"validation failed, nothing was changed: {command}")
+        lines.append(f"( {_with_places(command, wanted)} ) >&2 </dev/null || {{ echo {complaint} >&2; exit 1; }}")
+    for number, file in enumerate(wanted):
+        if file.path not in changed:
+            continue
+        path = shlex.quote(file.path)
+        lines += [
+            f"mkdir -p -m 755 {shlex.quote(_folder(file.path))}",
+            f"if [ -e {path} ] || [ -L {path} ]; then cp -a {path} \"$stage\"/old{number}; fi",
+        ]
+    lines += ["roll_back() {"]
+    for number, file in enumerate(wanted):
+        if file.path in changed:
+            path = shlex.quote(file.path)
+            lines.append(
+                f"  if [ -e \"$stage\"/old{number} ] || [ -L \"$stage\"/old{number} ]; then "
+                f"cp -a \"$stage\"/old{number} {path}.jizuo && mv -f {path}.jizuo {path}; else rm -f {path}; fi"
+            )
+    lines += ["}"]
+    for file in wanted:
+        if file.path not in changed:
+            continue
+        path = shlex.quote(file.path)
+        if file.content is None:
+            lines.append(f"rm -f {path}")
+        else:
+            # A copy into the same folder and a rename: at any moment the old file or the new one, never a part.
+            lines += [
+                f'cp -p "$stage"/new{path} {path}.jizuo || {{ rm -f {path}.jizuo; roll_back; '
+                f"echo {shlex.quote('cannot write ' + file.path)} >&2; exit 1; }}",
+                f"mv -f {path}.jizuo {path}",
+            ]
+    if activate or confirm:
+        steps = "\n".join(["set -e", *activate, *confirm])
+        again = "\n".join(activate) or ":"
+        lines += [
+            "if ! sh -c " + shlex.quote(steps) + " >&2 </dev/null; then",
+            "  roll_back",
+            "  sh -c " + shlex.quote(again) + " >&2 </dev/null || true",
+            "  echo 'activation failed; the files are as they were before' >&2",
+            "  exit 1",
+            "fi",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
+
+
+def _with_places(command: str, wanted: Sequence[File]) -> str:
+    for file in wanted:
+        command = command.replace("{" + file.path + "}", f'"$stage"/new{shlex.quote(file.path)}')
+    return command.replace("{root}", '"$stage"/new')

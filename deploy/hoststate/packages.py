@@ -1,0 +1,55 @@
+"""Packages that shall be installed: any number of them in one fact command, installed in one transaction."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+
+from pyinfra import host
+from pyinfra.api import FactBase, StringCommand, operation
+
+
+class MissingDebianPackages(FactBase[list[str]]):
+    """Which of the named packages are not installed (dpkg status other than `install ok installed`)."""
+
+    default = list
+
+    def command(self, names: Sequence[str]) -> str:
+        quoted = " ".join(shlex.quote(name) for name in names)
+        return (
+            f"for name in {quoted}; do "
+            'case "$(dpkg-query -W -f=\'${Status}\' "$name" 2>/dev/null)" in '
+            '"install ok installed") ;; *) printf \'%s\\n\' "$name";; esac; done'
+        )
+
+    def process(self, output: Iterable[str]) -> list[str]:
+        return sorted(output)
+
+
+@operation()
+def debian_packages(names: Sequence[str], without_starting: bool = False) -> Iterator[StringCommand]:
+    """Packages that shall be installed, from the sources that the host already has.
+
+    + names: package names
+    + without_starting: keep the packages' services from starting before they are configured (policy-rc.d)
+
+    An interrupted earlier installation is completed first (`dpkg --configure -a`).
+    """
+    missing = host.get_fact(MissingDebianPackages, names=tuple(names))
+    if not missing:
+        host.noop(f"{len(names)} packages are installed")
+        return
+    quoted = " ".join(shlex.quote(name) for name in missing)
+    install = (
+        "export DEBIAN_FRONTEND=noninteractive; "
+        "dpkg --configure -a >&2 </dev/null; "
+        "apt-get -qq -o DPkg::Lock::Timeout=60 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "
+        f"install -y --no-install-recommends {quoted} >&2 </dev/null"
+    )
+    if without_starting:
+        # policy-rc.d is Debian's own switch (invoke-rc.d(8)); 101 means: action not allowed.
+        install = (
+            "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; "
+            f"trap 'rm -f /usr/sbin/policy-rc.d' EXIT; {install}"
+        )
+    yield StringCommand("/bin/sh -s", _stdin=f"set -eu\n{install}\n")

@@ -1,0 +1,76 @@
+"""pyinfra's view of a city: groups of hosts, each with its finished data and strict SSH settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from deploy.secrets import SecretStore, state_folder
+from inventories.hosts import host_data
+from inventories.load import load_city
+from inventories.plan import build_plan
+from inventories.records import Family, Management, NodeRole
+
+Groups = dict[str, list[tuple[str, dict[str, Any]]]]
+
+#: The group that each role's nodes are in, and the order in which groups are listed.
+GROUPS = {
+    NodeRole.OPERATIONS: "operations",
+    NodeRole.BACKUP: "backup",
+    NodeRole.OFFSITE: "offsite",
+    NodeRole.ROUTER: "routers",
+    NodeRole.CLOUD: "cloud",
+    NodeRole.CLIENT: "clients",
+}
+
+
+def pyinfra_groups(path: Path) -> Groups:
+    """Read the inventory folder and return pyinfra's groups, by name.
+
+    The controller's state folder (`JIZUO_STATE`) gives the key, the pinned host keys and, for a lab on other
+    management prefixes than the inventory's, those prefixes.
+
+    Raises:
+        InventoryError: the inventory has problems; no host has been touched.
+    """
+    city = load_city(path)
+    state = state_folder()
+    management = _management_of(state / "lab.json")
+    if management is not None:
+        city = msgspec.structs.replace(city, layout=msgspec.structs.replace(city.layout, management=management))
+    data = host_data(city, build_plan(city))
+    secrets = SecretStore(state / "secrets")
+    groups: Groups = {name: [] for name in GROUPS.values()}
+    for node in city.nodes.values():
+        here = data[node.id]
+        groups[GROUPS[node.role]].append(
+            (
+                node.id,
+                {
+                    "ssh_hostname": here.management[Family.IPV4],
+                    "ssh_user": "deploy",
+                    "ssh_key": str(state / "ssh" / "deploy"),
+                    "ssh_known_hosts_file": str(state / "known_hosts"),
+                    "ssh_strict_host_key_checking": "yes",
+                    "ssh_allow_agent": False,
+                    "ssh_look_for_keys": False,
+                    "_sudo": True,
+                    "city": here,
+                    "all_hosts": data,
+                    "secrets": secrets,
+                    "state_folder": state,
+                    "inventory_folder": path,
+                },
+            )
+        )
+    return groups
+
+
+def _management_of(record: Path) -> Management | None:
+    try:
+        content = msgspec.json.decode(record.read_bytes())
+    except FileNotFoundError:
+        return None
+    return msgspec.convert(content["management"], Management)

@@ -1,0 +1,39 @@
+"""Secrets of a city's hosts: made once on the controller, kept 0600 in its state folder, never in the repository."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.lab.keys import private_write
+
+#: The state folder of the lab, which is what a controller uses unless JIZUO_STATE names another.
+DEFAULT_STATE = Path("/var/lib/jizuo/lab/lab")
+
+
+def state_folder() -> Path:
+    """The controller's state folder: `JIZUO_STATE`, or the lab's."""
+    return Path(os.environ.get("JIZUO_STATE", DEFAULT_STATE))
+
+
+class SecretStore:
+    """Files of one folder, one secret each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """The secret of that name; `make` is called, and its result kept, when there is none yet."""
+        path = self.folder / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            value = make()
+            private_write(path, value)
+            return value
+
+    def password(self, name: str) -> str:
+        """A password of 256 bits, in characters that are safe in a file, a URL and a header."""
+        return self.get(name, lambda: secrets.token_urlsafe(32).encode()).decode()

@@ -1,0 +1,267 @@
+"""What one host has to know: the finished data that the deploys read, derived from city, plan and topology.
+
+Groups are not merged and nothing is looked up later: a host's data is whole, so that what a deploy does on
+a host follows from code, these data and the host's own facts alone.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from inventories.plan import AddressPlan
+from inventories.records import BackupPolicy, City, Family, Node, NodeRole
+from inventories.topology import RoutedNode, Topology, build_topology
+
+#: Interface names that a host itself makes; link ids may not be called so.
+LAN_BRIDGE = "lan0"
+SERVICE_INTERFACE = "service0"
+MANAGEMENT_INTERFACE = "mgmt0"
+
+MIRROR_PORT = 8081
+BACKUP_PORT = 8443
+NODE_EXPORTER_PORT = 9100
+EXPORTER_PORT = 9910
+
+
+class InterfaceKind(StrEnum):
+    """What an interface is."""
+
+    LINK = "link"  # routed, a /31 and a /127
+    LAN = "lan"  # the bridge of a site's LAN, with access links as ports
+    ACCESS = "access"  # a client's port on a LAN
+    SERVICE = "service"  # a dummy interface that carries the loopback or service address
+
+
+class Interface(msgspec.Struct, frozen=True, kw_only=True):
+    """An interface and its addresses with prefix lengths, IPv4 first."""
+
+    name: str
+    kind: InterfaceKind
+    addresses: tuple[str, ...]
+    gateways: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+
+
+class Source(StrEnum):
+    """From where a service may be reached; the same for both families."""
+
+    MANAGEMENT = "management"
+    EXTRANET = "extranet"
+    LINKS = "links"
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """A port that the host's firewall opens."""
+
+    name: str
+    protocol: str
+    ports: tuple[int, ...]
+    source: Source
+
+
+class BackupJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy as one client carries it out; addresses are service addresses on the extranet."""
+
+    policy: str
+    paths: tuple[str, ...]
+    exclude: tuple[str, ...]
+    schedule: str
+    rpo: int
+    keep: dict[str, int]
+    repository: str
+    copies: tuple[str, ...]
+
+
+class HostedSystem(msgspec.Struct, frozen=True, kw_only=True):
+    """A system of the plan that this host serves."""
+
+    id: str
+    name: str
+    owners: tuple[str, ...]
+
+
+class HostData(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the deploys read about one host."""
+
+    name: str
+    fqdn: str
+    domain: str
+    site: str
+    role: NodeRole
+    os_family: str
+    time_zone: str
+    management: dict[Family, str]
+    management_prefixes: dict[Family, str]
+    #: Every prefix of the extranet: the city's and its partners'.
+    extranet_prefixes: dict[Family, tuple[str, ...]]
+    service: dict[Family, str]
+    interfaces: tuple[Interface, ...]
+    routing: RoutedNode | None
+    services: tuple[Service, ...]
+    #: Management addresses of the operations nodes: packages, time and logs.
+    operations: dict[str, dict[Family, str]]
+    systems: tuple[HostedSystem, ...]
+    backups: tuple[BackupJob, ...]
+    #: Clients that keep a repository on this host.
+    backup_clients: tuple[str, ...]
+    #: Names and addresses of every node, for /etc/hosts: name -> (IPv4, IPv6) service addresses.
+    neighbors: dict[str, tuple[str, str]]
+
+
+def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -> dict[str, HostData]:
+    """The data of every node of the city, by node id."""
+    topology = topology or build_topology(city, plan)
+    layout = city.layout
+    extranet = {
+        Family.IPV4: (layout.ipv4.prefix, *(partner.ipv4 for partner in layout.partners.values())),
+        Family.IPV6: (layout.ipv6.prefix, *(partner.ipv6 for partner in layout.partners.values())),
+    }
+    operations = {
+        node.id: {family: str(plan.management(node.id, family)) for family in Family}
+        for node in city.nodes.values()
+        if node.role is NodeRole.OPERATIONS
+    }
+    servers = {
+        node.id: (str(plan.host(node.id, Family.IPV4)), str(plan.host(node.id, Family.IPV6)))
+        for node in city.nodes.values()
+        if node.role not in (NodeRole.ROUTER, NodeRole.CLIENT)
+    }
+    return {
+        node.id: HostData(
+            name=node.id,
+            fqdn=f"{node.id}.{layout.domain}",
+            domain=layout.domain,
+            site=node.site,
+            role=node.role,
+            os_family=node.os_family.value,
+            time_zone=layout.time_zone,
+            management={family: str(plan.management(node.id, family)) for family in Family},
+            management_prefixes={Family.IPV4: layout.management.ipv4, Family.IPV6: layout.management.ipv6},
+            extranet_prefixes=extranet,
+            service={family: str(plan.host(node.id, family)) for family in Family},
+            interfaces=tuple(_interfaces(city, plan, topology, node)),
+            routing=topology.nodes.get(node.id),
+            services=tuple(_services(node, topology)),
+            operations=operations,
+            systems=tuple(
+                HostedSystem(id=system.id, name=system.name, owners=system.owners)
+                for system in city.systems.values()
+                if node.id in system.nodes and node.role is NodeRole.CLOUD
+            ),
+            backups=tuple(_jobs(city, node)),
+            backup_clients=tuple(_clients(city, node)),
+            neighbors=servers,
+        )
+        for node in city.nodes.values()
+    }
+
+
+def _both(plan: AddressPlan, node: str) -> tuple[str, str]:
+    return f"{plan.host(node, Family.IPV4)}/32", f"{plan.host(node, Family.IPV6)}/128"
+
+
+def _interfaces(city: City, plan: AddressPlan, topology: Topology, node: Node) -> list[Interface]:
+    routed = topology.nodes.get(node.id)
+    found = []
+    if routed is not None:
+        found.append(Interface(name=SERVICE_INTERFACE, kind=InterfaceKind.SERVICE, addresses=_both(plan, node.id)))
+        found += [
+            Interface(
+                name=neighbor.link,
+                kind=InterfaceKind.LINK,
+                addresses=(f"{neighbor.local[Family.IPV4]}/31", f"{neighbor.local[Family.IPV6]}/127"),
+            )
+            for neighbor in routed.neighbors
+        ]
+        if routed.forwards and routed.aggregate or len(routed.originate[Family.IPV4]) > 1:
+            found.append(
+                Interface(
+                    name=LAN_BRIDGE,
+                    kind=InterfaceKind.LAN,
+                    addresses=tuple(
+                        f"{plan.gateway(node.site, family)}/{plan.lan(node.site, family).prefixlen}"
+                        for family in Family
+                    ),
+                    ports=tuple(link.id for link in topology.access.get(node.id, ())),
+                )
+            )
+    else:
+        found += [
+            Interface(
+                name=link.id,
+                kind=InterfaceKind.ACCESS,
+                addresses=tuple(
+                    f"{plan.host(node.id, family)}/{plan.lan(node.site, family).prefixlen}" for family in Family
+                ),
+                gateways=tuple(str(plan.gateway(node.site, family)) for family in Family),
+            )
+            for links in topology.access.values()
+            for link in links
+            if link.b == node.id
+        ]
+    return found
+
+
+def _services(node: Node, topology: Topology) -> list[Service]:
+    def service(name: str, source: Source, *ports: int, protocol: str = "tcp") -> Service:
+        return Service(name=name, protocol=protocol, ports=ports, source=source)
+
+    found = [
+        service("ssh", Source.MANAGEMENT, 22),
+        service("node-exporter", Source.MANAGEMENT, NODE_EXPORTER_PORT),
+    ]
+    if node.id in topology.nodes:
+        found += [
+            service("bgp", Source.LINKS, 179),
+            service("bfd", Source.LINKS, 3784, 3785, protocol="udp"),
+        ]
+    if node.role is NodeRole.CLOUD:
+        found.append(service("http", Source.EXTRANET, 80))
+    if node.role in (NodeRole.BACKUP, NodeRole.OFFSITE):
+        found.append(service("restic", Source.EXTRANET, BACKUP_PORT))
+    if node.role is NodeRole.OPERATIONS:
+        found += [
+            service("mirror", Source.MANAGEMENT, MIRROR_PORT),
+            service("syslog", Source.MANAGEMENT, 514),
+            service("ntp", Source.MANAGEMENT, 123, protocol="udp"),
+            service("prometheus", Source.MANAGEMENT, 9090, 9093, EXPORTER_PORT),
+            service("prometheus-extranet", Source.EXTRANET, 9090),
+            service("dns", Source.EXTRANET, 53),
+            service("dns-udp", Source.EXTRANET, 53, protocol="udp"),
+        ]
+    return found
+
+
+def _jobs(city: City, node: Node) -> list[BackupJob]:
+    return [
+        BackupJob(
+            policy=policy.id,
+            paths=policy.paths,
+            exclude=policy.exclude,
+            schedule=policy.schedule,
+            rpo=policy.rpo,
+            keep=policy.keep,
+            repository=policy.repository,
+            copies=policy.copies,
+        )
+        for policy in city.backups.values()
+        if node.id in clients_of(city, policy)
+    ]
+
+
+def clients_of(city: City, policy: BackupPolicy) -> tuple[str, ...]:
+    """The nodes that a policy's systems stand on, in the inventory's order, each once."""
+    nodes = [node for system in policy.systems if system in city.systems for node in city.systems[system].nodes]
+    return tuple(dict.fromkeys(nodes))
+
+
+def _clients(city: City, node: Node) -> list[str]:
+    clients = [
+        client
+        for policy in city.backups.values()
+        if node.id in (policy.repository, *policy.copies)
+        for client in clients_of(city, policy)
+    ]
+    return list(dict.fromkeys(clients))
