@@ -6,14 +6,13 @@ country in seconds. :mod:`inventories.plan` gives the numbers a public face.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from inventories.allocation import Ledger, PlanError, Pool
+from inventories.blocks import CITY, place_blocks
 from inventories.geometry import POOL, Block, Geometry
 from inventories.records import City, Family, Level, Link, LinkKind, NodeRole, Site
 
-#: The owner of what belongs to the city itself rather than to a county-level site.
-CITY = "@city"
 #: The first slot of a county's townships: 0 is its infrastructure, 1 its own site and the villages directly
 #: below it.
 FIRST_TOWNSHIP = 2
@@ -349,59 +348,3 @@ class Numbers:
             f"give {key} a larger block in [ipv4.county_sizes] (now /{self.county4[owner].bits}), which "
             "renumbers it",
         )  # fmt: skip
-
-
-def place_blocks(ledger: Ledger, geometry: Geometry, members: Iterable[str]) -> dict[str, Block]:
-    """Give each member an aligned IPv4 block of its own size; new members take the first place that fits.
-
-    A slot counts blocks of the member's own size from the city's first address.
-    """
-    city, layout = geometry.city4, geometry.layout
-    pool = f"{layout.division}/ipv4"
-    held = ledger.held(pool)
-    spans: list[tuple[int, int, str]] = []
-    if city.overlaps(geometry.management4):
-        spans.append((geometry.management4.base, geometry.management4.size, "[management] ipv4"))
-
-    def bits_of(member: str) -> int:
-        return geometry.block_bits(layout.division if member == CITY else member)
-
-    def clash(base: int, size: int) -> tuple[int, int, str] | None:
-        return next((span for span in spans if base < span[0] + span[1] and span[0] < base + size), None)
-
-    for member, slot in held.items():
-        size = 1 << (32 - bits_of(member))
-        base = city.base + slot * size
-        other = clash(base, size)
-        if other:
-            ledger.problems.append(
-                f"allocations.csv: pool {pool}: {member} (slot {slot}, /{bits_of(member)}) overlaps "
-                f"{other[2]} at the county level of {layout.name} ({layout.division}); delete the line of "
-                "the one that is not deployed yet and run jizuo plan PATH --allocate"
-            )
-        if base + size > city.base + city.size:
-            ledger.problems.append(
-                f"allocations.csv: pool {pool}: {member} (slot {slot}, /{bits_of(member)}) lies outside "
-                f"[ipv4] prefix {layout.ipv4.prefix}; shorten that prefix or delete the line and allocate "
-                "again"
-            )
-        spans.append((base, size, member))
-    placed = {member: Block(city.base + held[member] * (1 << (32 - bits_of(member))), bits_of(member))
-              for member in members if member in held}  # fmt: skip
-    for member in sorted((m for m in members if m not in held), key=lambda m: (bits_of(m), m)):
-        bits = bits_of(member)
-        size = 1 << (32 - bits)
-        base = city.base
-        while base + size <= city.base + city.size and (other := clash(base, size)):
-            base = city.base + -(-(other[0] + other[1] - city.base) // size) * size
-        if base + size > city.base + city.size:
-            code = layout.division if member == CITY else member
-            ledger.problems.append(
-                f"no room: IPv4 block /{bits} of {ledger.name(code)} at the county level: the city's prefix "
-                f"{layout.ipv4.prefix} is full; shorten [ipv4] prefix and keep its first address, which "
-                f"renumbers nothing, or choose a smaller block in [ipv4.county_sizes] {code} = {bits + 1}"
-            )
-        spans.append((base, size, member))
-        ledger.add(pool, member, (base - city.base) // size)
-        placed[member] = Block(base, bits)
-    return placed

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from netaddr import IPAddress, IPNetwork
 
 from inventories import plan_rows
+from inventories.blocks import CITY
 from inventories.geometry import POOL, Span
-from inventories.numbering import CITY, Numbers
+from inventories.numbering import Numbers
 from inventories.plan_rows import AddressRow, PrefixRow
 from inventories.records import Allocations, City, Family, NodeRole
 from inventories.usage import UsageRow, usage_of

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import NamedTuple
 
+from inventories.blocks import CITY
 from inventories.geometry import POOL, Span
-from inventories.numbering import CITY, Numbers
+from inventories.numbering import Numbers
 from inventories.records import Family, Level, LinkKind, NodeRole, SiteRole
 
 V4, V6 = Family.IPV4, Family.IPV6
