@@ -1,0 +1,1 @@
+"""Do the city's nodes and systems answer, in each address family?"""

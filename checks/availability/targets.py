@@ -1,0 +1,136 @@
+"""What is to be probed: every node's address and every system's endpoints, in both families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from inventories.records import City, Family, NetworkZone, System
+
+from .dns import Question
+
+if TYPE_CHECKING:
+    from inventories.plan import AddressPlan
+
+
+class Kind(StrEnum):
+    """How a target is probed."""
+
+    ICMP = "icmp"
+    TCP = "tcp"
+    HTTP = "http"
+    HTTPS = "https"
+    DNS = "dns"
+
+
+#: The port of an endpoint whose URL names none (IANA service names); TCP has none.
+DEFAULT_PORTS = {Kind.ICMP: 0, Kind.HTTP: 80, Kind.HTTPS: 443, Kind.DNS: 53}
+#: Networks that the extranet does not reach: what stands there cannot be probed from here.
+_ELSEWHERE = frozenset({NetworkZone.POLICE, NetworkZone.OTHER})
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One probe to make: one subject, one check, one address family.
+
+    Attributes:
+        subject: The id of the node or system that the record will name.
+        check: `icmp` for a node, the endpoint's URL for a system; unique with subject and family.
+        kind: How to probe.
+        family: The address family.
+        address: A numeric address of the family.
+        port: The port; 0 for ICMP.
+        host: The DNS name for the Host header and the certificate (HTTP, HTTPS).
+        path: Path and query (HTTP, HTTPS).
+        questions: What to ask (DNS).
+    """
+
+    subject: str
+    check: str
+    kind: Kind
+    family: Family
+    address: str
+    port: int = 0
+    host: str = ""
+    path: str = "/"
+    questions: tuple[Question, ...] = ()
+
+
+class EndpointError(ValueError):
+    """An endpoint's URL cannot be probed; the message says what would be right."""
+
+
+def targets_of(city: City, plan: AddressPlan) -> list[Target]:
+    """Every target of a city.
+
+    A node is pinged at its service address, a router at its loopback. A system is probed at each of its
+    endpoints, unless it stands on a network that the extranet does not reach.
+
+    Raises:
+        EndpointError: A URL has no node of the inventory as host, an unknown scheme, or no port.
+    """
+    targets = [
+        Target(
+            subject=node, check="icmp", kind=Kind.ICMP, family=family, address=str(plan.host(node, family))
+        )
+        for node in city.nodes
+        for family in Family
+    ]
+    for system in city.systems.values():
+        if system.network not in _ELSEWHERE:
+            for endpoint in dict.fromkeys(system.endpoints):
+                targets.extend(_endpoint_targets(city, plan, system, endpoint))
+    return targets
+
+
+def _endpoint_targets(city: City, plan: AddressPlan, system: System, endpoint: str) -> Iterator[Target]:
+    where = f"system {system.id}: endpoint {endpoint}"
+    try:
+        url = urlsplit(endpoint)
+        kind, port = Kind(url.scheme), url.port
+    except ValueError as error:
+        raise EndpointError(f"{where}: {error}; write SCHEME://NODE[:PORT][/PATH], {_schemes()}") from None
+    node = url.hostname or ""
+    if node not in city.nodes:
+        raise EndpointError(f"{where}: {node!r} is no node of nodes.csv")
+    if port is None:
+        if kind not in DEFAULT_PORTS:
+            raise EndpointError(f"{where}: no port; write {kind}://{node}:PORT")
+        port = DEFAULT_PORTS[kind]
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    questions = _questions(city, plan, url.path.strip("/"), where) if kind is Kind.DNS else ()
+    for family in Family:
+        yield Target(
+            subject=system.id,
+            check=endpoint,
+            kind=kind,
+            family=family,
+            address=str(plan.host(node, family)),
+            port=port,
+            host=f"{node}.{city.layout.domain}",
+            path=path,
+            questions=questions,
+        )
+
+
+def _schemes() -> str:
+    return "SCHEME one of " + ", ".join(Kind)
+
+
+def _questions(city: City, plan: AddressPlan, name: str, where: str) -> tuple[Question, ...]:
+    """What to ask of a name server: a node's name has the addresses of the plan; any other name is a zone.
+
+    Over either transport both AAAA and A are asked: a resolver over IPv4 needs right AAAA records as well.
+    """
+    if not name:
+        raise EndpointError(f"{where}: no name to ask for; write dns://NODE/NAME")
+    node = name.removesuffix(f".{city.layout.domain}")
+    if node != name and node in city.nodes:
+        return (
+            Question(name, "AAAA", (str(plan.host(node, Family.IPV6)),)),
+            Question(name, "A", (str(plan.host(node, Family.IPV4)),)),
+        )
+    return (Question(name, "SOA"),)
