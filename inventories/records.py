@@ -12,13 +12,13 @@ from typing import Annotated
 import msgspec
 
 #: A host name as RFC 1123 section 2.1 has it, at most 63 characters.
-HostName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+HostName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
 #: An identifier of the kit's own: host-name characters, so that it can stand in file, unit and metric names.
 Identifier = HostName
 #: A network interface's name: Linux allows 15 bytes (IFNAMSIZ less the terminator).
-InterfaceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,14}$")]
+InterfaceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,14}\Z")]
 #: A statistical division code (GB/T 2260, 10114): 2, 4, 6, 9 or 12 digits.
-DivisionCode = Annotated[str, msgspec.Meta(pattern=r"^(\d{2}|\d{4}|\d{6}|\d{9}|\d{12})$")]
+DivisionCode = Annotated[str, msgspec.Meta(pattern=r"^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})\Z")]
 #: Seconds; inventory files write them with a unit: 30s, 15m, 4h, 7d.
 Seconds = Annotated[int, msgspec.Meta(ge=0)]
 

@@ -1,0 +1,139 @@
+"""Which records does a TOML file of the inventory hold, and what is wrong with its tables?"""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from inventories.cells import Column, Refused, article, check_characters, columns, expected, parse
+from inventories.documents import Document, KeyPath
+from inventories.problems import Problem, Suggestions, shown
+from inventories.records import BackupPolicy, Layout, Record
+from inventories.sources import Source
+from inventories.texts import read_text
+
+T = TypeVar("T", bound=Record)
+
+
+def read_layout(path: Path) -> tuple[Layout | None, Source[Layout], list[Problem]]:
+    """Reads `city.toml`; the source's only key is the empty one, its fields are dotted."""
+    text, problems = read_text(path)
+    if text is None:
+        return None, Source(str(path), readable=False), problems
+    document = Document(str(path), text)
+    reader = _Reader(document)
+    layout = None if document.problems else reader.record((), document.data, Layout)
+    source: Source[Layout] = Source(str(path), readable=layout is not None, locate=reader.locate)
+    return layout, source, [*problems, *document.problems, *reader.problems]
+
+
+def read_policies(path: Path) -> tuple[Source[BackupPolicy], list[Problem]]:
+    """Reads `backups.toml`: a table `[policy.ID]` for each policy."""
+    text, problems = read_text(path)
+    if text is None:
+        return Source(str(path), readable=False), problems
+    document = Document(str(path), text)
+    reader = _Reader(document)
+    source: Source[BackupPolicy] = Source(str(path), locate=lambda *place: reader.locate_policy(*place))
+    source.readable = not document.problems
+    for key, value in document.data.items():
+        if key != "policy" or not isinstance(value, dict):
+            reader.report((key,), f"{shown(key)} is no table of policies", "write each as [policy.ID]")
+            continue
+        for identifier, table in value.items():
+            policy = reader.policy(identifier, table)
+            if policy is None:
+                source.broken.add(identifier)
+            else:
+                source.records[identifier] = policy
+    return source, [*problems, *document.problems, *reader.problems]
+
+
+class _Reader:
+    """Converts the tables of a document to records, key by key, and notes every problem on the way."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        self.suggestions = Suggestions()
+
+    def report(self, path: KeyPath, what: str, fix: str, *, at_value: bool = False, offset: int = 0) -> None:
+        find = self.document.value_position if at_value else self.document.key_position
+        line, column = find(path)
+        # A text's first character stands behind its quotation mark.
+        self.problems.append(
+            Problem(self.document.file, line, column + (offset + 1 if offset else 0), what, fix)
+        )
+
+    def policy(self, identifier: str, table: Any) -> BackupPolicy | None:
+        path: KeyPath = ("policy", identifier)
+        if not isinstance(table, dict):
+            self.report(path, f"policy {shown(identifier)} is no table", f"write [policy.{identifier}]")
+            return None
+        if "id" in table:
+            self.report((*path, "id"), "id is given by the table's name", "remove it")
+            return None
+        return self.record(path, {**table, "id": identifier}, BackupPolicy)
+
+    def record(self, path: KeyPath, table: dict[str, Any], cls: type[T]) -> T | None:
+        """A record of a table; None, and problems, when any key of it is wrong."""
+        fields = columns(cls)
+        before = len(self.problems)
+        where = f" in [{'.'.join(map(str, path))}]" if path else ""
+        for key in table:
+            if key not in fields:
+                absent = [name for name in fields if name not in table]
+                otherwise = (
+                    f"remove it: the keys here are {', '.join(name for name in fields if name != 'id')}"
+                )
+                near = self.suggestions.nearest(key, absent)
+                fix = f"did you mean {near!r}? Else {otherwise}" if near else otherwise
+                self.report((*path, key), f"key {shown(key)} is unknown{where}", fix)
+        values: dict[str, Any] = {}
+        for name, column in fields.items():
+            if name in table:
+                values[name] = self.value((*path, name), column, table[name])
+            elif column.required:
+                fix = f"add {name} = …: {article(expected(column.type))}"
+                self.report(path, f"key {name!r} is missing{where}", fix)
+        return cls(**values) if len(self.problems) == before else None
+
+    def value(self, path: KeyPath, column: Column, value: Any) -> Any:
+        """The value of a key; None, and problems, when it is not of the column's type."""
+        origin, arguments = typing.get_origin(column.type), typing.get_args(column.type)
+        if isinstance(column.type, type) and issubclass(column.type, msgspec.Struct):
+            if isinstance(value, dict):
+                return self.record(path, value, column.type)
+        elif origin is dict and isinstance(value, dict):
+            item = Column(str(path[-1]), arguments[1], False)
+            return {
+                key: self.value((*path, key), item._replace(name=str(key)), element)
+                for key, element in value.items()
+            }
+        elif origin is tuple and isinstance(value, list):
+            item = Column(str(path[-1]), arguments[0], True)
+            return tuple(self.value((*path, n), item, element) for n, element in enumerate(value))
+        try:
+            if isinstance(value, str):
+                check_characters(column.name, value)
+                if not value:
+                    raise Refused(f"{column.name} is empty", f"write {article(expected(column.type))}")
+            return parse(column, value, strict=True)
+        except Refused as refused:
+            self.report(
+                path, refused.fault.what, refused.fault.fix, at_value=True, offset=refused.fault.offset
+            )
+            return None
+
+    def locate(self, key: str, field: str, element: int | None) -> tuple[int, int]:
+        """Position of the value at a dotted path; an element of a list by its number."""
+        path: KeyPath = tuple(field.split(".")) if field else ()
+        return self.document.value_position(path if element is None else (*path, element))
+
+    def locate_policy(self, key: str, field: str, element: int | None) -> tuple[int, int]:
+        """Position of a field of a policy; of the policy's header when it has no such field."""
+        path: KeyPath = ("policy", key, *field.split("."))
+        return self.document.value_position(path if element is None else (*path, element))

@@ -1,0 +1,45 @@
+"""Does each node stand at a known site whose role fits its own?"""
+
+from __future__ import annotations
+
+from inventories.records import Cloud, Node, NodeRole, Site, SiteRole
+from inventories.sources import Draft
+
+#: The sites at which a node of a role stands; a router may stand at any.
+_SITE_ROLES = {
+    NodeRole.CLOUD: (SiteRole.CLOUD, SiteRole.XINCHUANG),
+    NodeRole.BACKUP: (SiteRole.BACKUP,),
+    NodeRole.OFFSITE: (SiteRole.OFFSITE,),
+    NodeRole.OPERATIONS: (SiteRole.OPERATIONS,),
+    NodeRole.CLIENT: (SiteRole.ACCESS,),
+}
+_CLOUD_OF = {SiteRole.CLOUD: Cloud.GOVERNMENT, SiteRole.XINCHUANG: Cloud.XINCHUANG}
+#: Names that the address plan gives to something else in the city's zone.
+_RESERVED = ("localhost", "management", "gateway")
+
+
+def check(draft: Draft) -> None:
+    """Notes nodes of unknown sites, and nodes whose role, cloud or name does not fit."""
+    for key, node in draft.nodes.records.items():
+        if key in _RESERVED:
+            draft.report(
+                draft.nodes, key, "id", f"the name {key!r} is taken in the city's zone", "choose another"
+            )
+        site = draft.sites.records.get(node.site)
+        if site is not None:
+            _check_place(draft, key, node, site)
+        elif not draft.sites.knows(node.site):
+            place = (draft.nodes, key, "site")
+            draft.report_unknown(place, "site", node.site, draft.sites.records, "add it to sites.csv")
+
+
+def _check_place(draft: Draft, key: str, node: Node, site: Site) -> None:
+    roles = _SITE_ROLES.get(node.role, tuple(SiteRole))
+    if site.role not in roles:
+        what = f"a {node.role} node stands at the {site.role} site {site.id}"
+        wanted = " or ".join(roles)
+        draft.report(draft.nodes, key, "site", what, f"write a site with the role {wanted}, or another role")
+    cloud = _CLOUD_OF.get(site.role)
+    if cloud is not None and node.role is NodeRole.CLOUD and node.cloud is not cloud:
+        what = f"cloud is {node.cloud}, but site {site.id} is of the {cloud} cloud"
+        draft.report(draft.nodes, key, "cloud", what, f"write {cloud}")
