@@ -1,0 +1,87 @@
+"""The extranet configuration of one host as text: networkd's files and FRR's. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from netaddr import IPNetwork
+
+from deploy.hoststate.files import File
+from deploy.here import render
+from inventories.hosts import HostData, Interface, InterfaceKind
+from inventories.topology import RoutedNode
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+#: FRR's daemons: BGP in both families, BFD to see a dead link, static routes for the summaries.
+DAEMONS = """# Written by jizuo.
+bgpd=yes
+bfdd=yes
+vtysh_enable=yes
+zebra_options="  -A 127.0.0.1 -s 90000000"
+bgpd_options="   -A 127.0.0.1"
+bfdd_options="   -A 127.0.0.1"
+staticd_options="-A 127.0.0.1"
+"""
+
+
+@dataclass(frozen=True)
+class FrrFamily:
+    """How FRR's language names a family."""
+
+    name: str
+    tag: str
+    ip: str
+    default: str
+
+    @staticmethod
+    def length(prefix: str) -> int:
+        return int(IPNetwork(prefix).prefixlen)
+
+
+FAMILIES = (FrrFamily("ipv4", "V4", "ip", "0.0.0.0/0"), FrrFamily("ipv6", "V6", "ipv6", "::/0"))
+
+
+def frr_configuration(node: RoutedNode) -> str:
+    """FRR's configuration of a router or a routed server."""
+    return render(TEMPLATES / "frr.conf.j2", node=node, families=FAMILIES)
+
+
+def network_files(data: HostData) -> list[File]:
+    """systemd-networkd's files: every interface of the plan with its addresses in both families."""
+    found: list[File] = []
+    for interface in data.interfaces:
+        if interface.kind is InterfaceKind.SERVICE:
+            found.append(_netdev(interface.name, "dummy"))
+        elif interface.kind is InterfaceKind.LAN:
+            # An empty bridge has no carrier; the village's gateway must answer all the same.
+            found.append(_netdev(interface.name, "bridge", "\n[Bridge]\nSTP=no\nMulticastSnooping=no\n"))
+            found += [
+                File(f"/etc/systemd/network/30-{port}.network",
+                     f"[Match]\nName={port}\n\n[Network]\nBridge={interface.name}\nLinkLocalAddressing=no\n")
+                for port in interface.ports
+            ]
+        found.append(_network(interface))
+    return found
+
+
+def _netdev(name: str, kind: str, more: str = "") -> File:
+    return File(f"/etc/systemd/network/20-{name}.netdev", f"[NetDev]\nName={name}\nKind={kind}\n{more}")
+
+
+def _network(interface: Interface) -> File:
+    lines = ["[Match]", f"Name={interface.name}", "", "[Link]", "RequiredForOnline=no", "", "[Network]"]
+    lines += [f"Address={address}" for address in interface.addresses]
+    lines += [f"Gateway={gateway}" for gateway in interface.gateways]
+    lines += [
+        "LinkLocalAddressing=ipv6",
+        "IPv6AcceptRA=no",
+        "DHCP=no",
+        "ConfigureWithoutCarrier=yes",
+        "IgnoreCarrierLoss=yes",
+        # The plan alone gives addresses, and a link must serve in the moment it is up.
+        "IPv6DuplicateAddressDetection=0",
+        "KeepConfiguration=yes",
+    ]
+    return File(f"/etc/systemd/network/30-{interface.name}.network", "\n".join(lines) + "\n")
