@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-from deploy.lab.keys import private_write
 
 #: The state folder of the lab, which is what a controller uses unless JIZUO_STATE names another.
 DEFAULT_STATE = Path("/var/lib/jizuo/lab/lab")
@@ -30,9 +29,21 @@ class SecretStore:
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            value = make()
-            private_write(path, value)
-            return value
+            return self._keep(path, make())
+
+    def _keep(self, path: Path, value: bytes) -> bytes:
+        """Write `value`, unless another host's deploy was first: then its value counts for all."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, scratch = tempfile.mkstemp(dir=self.folder, prefix=f".{path.name}.")  # 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(value)
+            os.link(scratch, path)
+        except FileExistsError:
+            return path.read_bytes()
+        finally:
+            Path(scratch).unlink()
+        return value
 
     def password(self, name: str) -> str:
         """A password of 256 bits, in characters that are safe in a file, a URL and a header."""

@@ -34,6 +34,7 @@ PROGRAMS = {
     "ssh": "openssh-client",
     "unshare": "util-linux",
     "nsenter": "util-linux",
+    "gpg": "gnupg",
 }
 #: inotify instances that a dozen systemds use up; the kernel's default of 128 is for one.
 INOTIFY_INSTANCES = 8192
