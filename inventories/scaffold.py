@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import jinja2
 import msgspec
-from netaddr import IPNetwork
+from netaddr import AddrFormatError, IPNetwork
 
 from inventories.records import (
     Architecture,
     Cloud,
     Division,
+    HostName,
     Ipv4Layout,
     Ipv6Layout,
     Level,
@@ -76,9 +77,10 @@ def scaffold(divisions: Iterable[Division], request: CityRequest) -> dict[str, s
     """The files of a new city: name -> text (UTF-8, LF), ready to be written into an empty folder.
 
     Raises:
-        ScaffoldError: a code is not among the divisions or of the wrong level, or the city does not fit
-            the IPv4 prefix.
+        ScaffoldError: a name or prefix is none, a code is not among the divisions or of the wrong level, or
+            the city does not fit the IPv4 prefix.
     """
+    _check(request)
     records = city_records(divisions, request)
     return {
         "city.toml": city_toml(records, request),
@@ -87,6 +89,27 @@ def scaffold(divisions: Iterable[Division], request: CityRequest) -> dict[str, s
         "nodes.csv": csv_text(Node, records.nodes),
         "links.csv": csv_text(Link, records.links),
     }
+
+
+def _check(request: CityRequest) -> None:
+    """Refuse what would be written into files and be wrong there."""
+    for label in (*request.domain.split("."), *filter(None, [request.partner_name])):
+        try:
+            msgspec.convert(label, HostName)
+        except msgspec.ValidationError as error:
+            raise ScaffoldError(
+                f"{label!r} is no name: write lower-case letters, digits and hyphens (RFC 1123)"
+            ) from error
+    for prefix, version in ((request.ipv4, 4), (request.ipv6, 6)):
+        try:
+            network = IPNetwork(prefix, version=version)
+        except (AddrFormatError, ValueError) as error:
+            example = CityRequest._field_defaults[f"ipv{version}"]
+            raise ScaffoldError(f"{prefix!r} is no IPv{version} prefix; write one as in {example}") from error
+        if network.cidr != network or network.ip != network.network:
+            raise ScaffoldError(f"{prefix} has bits beyond its length; write {network.cidr}")
+    if IPNetwork(request.ipv6).prefixlen > Ipv6Layout(prefix="").county - 4:
+        raise ScaffoldError(f"{request.ipv6} leaves no /40 for each county; give a /36 or larger (--ipv6)")
 
 
 def city_records(divisions: Iterable[Division], request: CityRequest) -> CityRecords:
@@ -251,9 +274,10 @@ def city_toml(records: CityRecords, request: CityRequest) -> str:
         ScaffoldError: the sizes do not fit the IPv4 prefix.
     """
     names = {division.code: division.name for division in records.divisions}
-    ipv4 = Ipv4Layout(prefix=request.ipv4, county=CITY_BITS)
-    sizes = _sizes(records, ipv4, names)
     management = _management(request, len(records.nodes))
+    # The management network stands in what would be the last county, so a county is no smaller than it.
+    ipv4 = Ipv4Layout(prefix=request.ipv4, county=min(CITY_BITS, management.prefixlen))
+    sizes = _sizes(records, ipv4, names)
     total = sum(1 << (ADDRESS_BITS - size.bits) for size in sizes) + (1 << (ADDRESS_BITS - CITY_BITS))
     total += management.size
     _fits(request, total)
@@ -269,6 +293,7 @@ def city_toml(records: CityRecords, request: CityRequest) -> str:
         ipv4=ipv4,
         ipv6=Ipv6Layout(prefix=request.ipv6),
         lans_per_block=1 << (ipv4.lan - ipv4.block),
+        city_bits=CITY_BITS,
         city_lans=3 << (ipv4.city_lan - CITY_BITS - 2),
         city_sites=sum(site.level is Level.CITY and site.division == request.city for site in records.sites),
         sizes=sizes,
