@@ -218,7 +218,7 @@ def _node_addresses(numbers: Numbers) -> Iterator[AddressRow]:
             base6, base4 = bases[numbers.owner[site]]
             own = numbers.loopback[node_id]
         else:
-            interface, role = access.get(node_id, "service0"), "host"
+            interface, role = access.get(node_id, "lo"), "host"
             base6, base4 = numbers.lan6[site], numbers.lan4[site]
             own = numbers.host[node_id]
         name = node_id + tail
