@@ -39,7 +39,7 @@ def mirror_private_key(store: SecretStore) -> bytes:
 def _make() -> bytes:
     with tempfile.TemporaryDirectory(prefix="jizuo-gpg-") as home:
         try:
-            # No passphrase: the mirror signs without a person. No end: hosts that were off for years still trust it.
+            # No passphrase: the mirror signs without a person. No end: hosts that were off still trust it.
             _gpg(home, "--passphrase-fd", "0", "--quick-generate-key", USER_ID, "ed25519", "sign", "never")
             return _gpg(home, "--armor", "--export-secret-keys")
         finally:
@@ -56,7 +56,17 @@ def _public_of(private: bytes) -> bytes:
 
 
 def _gpg(home: str, *arguments: str, input: bytes = b"") -> bytes:
-    command = ["gpg", "--homedir", home, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback", *arguments]
+    command = [
+        "gpg",
+        "--homedir",
+        home,
+        "--batch",
+        "--no-tty",
+        "--quiet",
+        "--pinentry-mode",
+        "loopback",
+        *arguments,
+    ]
     try:
         done = subprocess.run(command, input=input, capture_output=True, check=False, timeout=60)
     except FileNotFoundError:
@@ -71,4 +81,6 @@ def _gpg(home: str, *arguments: str, input: bytes = b"") -> bytes:
 
 def _end_agent(home: str) -> None:
     """End the agent that gpg started for this folder; it would outlive it."""
-    subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], capture_output=True, check=False, timeout=30)
+    subprocess.run(
+        ["gpgconf", "--homedir", home, "--kill", "gpg-agent"], capture_output=True, check=False, timeout=30
+    )

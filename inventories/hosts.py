@@ -16,7 +16,7 @@ from inventories.topology import RoutedNode, Topology, build_topology
 
 #: Interface names that a host itself makes; link ids may not be called so.
 LAN_BRIDGE = "lan0"
-SERVICE_INTERFACE = "service0"
+SERVICE_INTERFACE = "lo"
 MANAGEMENT_INTERFACE = "mgmt0"
 
 MIRROR_PORT = 8081
@@ -31,7 +31,7 @@ class InterfaceKind(StrEnum):
     LINK = "link"  # routed, a /31 and a /127
     LAN = "lan"  # the bridge of a site's LAN, with access links as ports
     ACCESS = "access"  # a client's port on a LAN
-    SERVICE = "service"  # a dummy interface that carries the loopback or service address
+    SERVICE = "service"  # lo, which carries the loopback or service address
 
 
 class Interface(msgspec.Struct, frozen=True, kw_only=True):

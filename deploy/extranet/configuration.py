@@ -52,10 +52,7 @@ def network_files(data: HostData) -> list[File]:
     """systemd-networkd's files: every interface of the plan with its addresses in both families."""
     found: list[File] = []
     for interface in data.interfaces:
-        if interface.kind is InterfaceKind.SERVICE:
-            found.append(_netdev(interface.name, "dummy"))
-        elif interface.kind is InterfaceKind.LAN:
-            # An empty bridge has no carrier; the village's gateway must answer all the same.
+        if interface.kind is InterfaceKind.LAN:
             found.append(_netdev(interface.name, "bridge", "\n[Bridge]\nSTP=no\nMulticastSnooping=no\n"))
             found += [
                 File(f"/etc/systemd/network/30-{port}.network",

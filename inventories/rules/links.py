@@ -8,7 +8,7 @@ from inventories.records import Level, Link, LinkKind, Node, NodeRole, Plane, Si
 from inventories.sources import Draft
 
 #: Interfaces and names that hosts have already.
-_RESERVED = ("lo", "host0", "lan0", "mgmt0", "service0", "gateway", "management")
+_RESERVED = ("lo", "host0", "lan0", "mgmt0", "gateway", "management")
 _RANK = {level: rank for rank, level in enumerate(Level)}
 
 #: Reports what is wrong at a field of the link at hand.

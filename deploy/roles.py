@@ -1,0 +1,17 @@
+"""Which nodes have which role, and in which order roles are deployed."""
+
+from __future__ import annotations
+
+from inventories.records import NodeRole
+
+EVERYWHERE = frozenset(NodeRole)
+
+#: Each role's nodes, in the order in which a new city needs the roles.
+ROLES: dict[str, frozenset[NodeRole]] = {
+    "mirror": frozenset({NodeRole.OPERATIONS}),
+    "base": EVERYWHERE,
+    "extranet": EVERYWHERE,
+    "cloud": frozenset({NodeRole.CLOUD}),
+    "backup": frozenset({NodeRole.CLOUD, NodeRole.BACKUP, NodeRole.OFFSITE}),
+    "operations": frozenset({NodeRole.OPERATIONS}),
+}
