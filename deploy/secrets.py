@@ -1,4 +1,4 @@
-"""Secrets of a city's hosts: made once on the controller, 0600 in its state folder, never in the repository."""
+"""Secrets of a city's hosts: made once on the controller, 0600 in its state folder, never in the repo."""
 
 from __future__ import annotations
 

@@ -22,7 +22,10 @@ def test_hosts_that_are_prepared_at_the_same_time_get_the_same_key(tmp_path: Pat
     with ThreadPoolExecutor(8) as pool:
         keys = list(pool.map(lambda _: mirror_public_key(SecretStore(tmp_path / "secrets")), range(8)))
     assert len(set(keys)) == 1
-    assert sorted(path.name for path in (tmp_path / "secrets").iterdir()) == [PRIVATE, "mirror-signing-key.pub.asc"]
+    assert sorted(path.name for path in (tmp_path / "secrets").iterdir()) == [
+        PRIVATE,
+        "mirror-signing-key.pub.asc",
+    ]
 
 
 def test_what_the_private_key_signs_the_public_key_verifies(tmp_path: Path) -> None:
@@ -32,11 +35,15 @@ def test_what_the_private_key_signs_the_public_key_verifies(tmp_path: Path) -> N
     gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet"]
     try:
         subprocess.run([*gpg, "--import"], input=mirror_private_key(store), check=True)
-        signed = subprocess.run([*gpg, "--clear-sign"], input=b"Suite: bookworm\n", check=True, capture_output=True)
+        signed = subprocess.run(
+            [*gpg, "--clear-sign"], input=b"Suite: bookworm\n", check=True, capture_output=True
+        )
     finally:
         subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=True)
     keyring = tmp_path / "keyring.gpg"
-    subprocess.run(["gpg", "--dearmor", "-o", str(keyring)], input=mirror_public_key(store).encode(), check=True)
+    subprocess.run(
+        ["gpg", "--dearmor", "-o", str(keyring)], input=mirror_public_key(store).encode(), check=True
+    )
     gpgv = ["gpgv", "--keyring", str(keyring)]
     assert subprocess.run(gpgv, input=signed.stdout, check=False, capture_output=True).returncode == 0
     altered = signed.stdout.replace(b"Suite: bookworm", b"Suite: bookwarm")
