@@ -53,7 +53,8 @@ def capacity(bits: int, layout: Ipv4Layout) -> Capacity:
     infrastructure = addresses // 4
     loopbacks = infrastructure // 4
     blocks = (addresses - infrastructure) >> (ADDRESS_BITS - layout.block)
-    return Capacity(blocks, loopbacks, (infrastructure - loopbacks) // 2)
+    # The first slot of each is not given out: it is the network's own address.
+    return Capacity(blocks, loopbacks - 1, (infrastructure - loopbacks) // 2 - 1)
 
 
 def demands(sites: Iterable[Site], nodes: Iterable[Node], layout: Ipv4Layout) -> list[Demand]:
