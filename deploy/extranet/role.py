@@ -18,7 +18,12 @@ PACKAGES = ("frr", "frr-pythontools")
 def extranet() -> None:
     """Addresses on every interface, and BGP with BFD on every link."""
     data = here()
-    files(name="interfaces", wanted=network_files(data), activate=["networkctl reload"])
+    files(
+        name="interfaces",
+        wanted=network_files(data),
+        activate=["networkctl reload"],
+        exclusive=["/etc/systemd/network/20-*", "/etc/systemd/network/30-*"],
+    )
     if data.routing is None:
         return
     debian_packages(name="routing packages", names=PACKAGES, without_starting=True)

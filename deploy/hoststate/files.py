@@ -39,12 +39,17 @@ class File(msgspec.Struct, frozen=True):
 
 
 class FileStates(FactBase[dict[str, str]]):
-    """What each path is: `sha256 mode owner group`, or `absent`. One command for any number of paths."""
+    """What each path is: `sha256 mode owner group`, or `absent`. One command for any number of paths.
+
+    + paths: absolute paths
+    + patterns: absolute shell patterns without spaces; every match is reported too
+    """
 
     default = dict
 
-    def command(self, paths: Sequence[str]) -> str:
-        names = " ".join(shlex.quote(path) for path in paths)
+    def command(self, paths: Sequence[str], patterns: Sequence[str] = ()) -> str:
+        # A pattern is the deploy's own text, with the shell's wildcards left to the shell.
+        names = " ".join([*(shlex.quote(path) for path in paths), *patterns])
         return (
             f"for path in {names}; do "
             'if [ -f "$path" ] && [ ! -L "$path" ]; then '
@@ -71,6 +76,7 @@ def files(
     validate: Sequence[str] = (),
     activate: Sequence[str] = (),
     confirm: Sequence[str] = (),
+    exclusive: Sequence[str] = (),
 ) -> Iterator[StringCommand]:
     """Bring a set of files to a host, all or none.
 
@@ -79,12 +85,15 @@ def files(
       the place where its new content waits, `{root}` for a folder that holds all new files under their paths
     + activate: shell commands that make the new files take effect; they also run after a rollback
     + confirm: shell commands that must succeed after activation
+    + exclusive: shell patterns of which this set is the whole: a file that matches and is not wanted goes
 
     If a validation fails, nothing has changed. If activation or confirmation fails, every file is put back as
     it was, `activate` runs once more, and the operation fails. The whole set travels as one remote command,
     on standard input, so that no content shows in a process list or a log.
     """
-    states = host.get_fact(FileStates, paths=tuple(file.path for file in wanted)) or {}
+    states = host.get_fact(FileStates, paths=tuple(file.path for file in wanted), patterns=tuple(exclusive)) or {}
+    known = {file.path for file in wanted} | set(exclusive)
+    wanted = [*wanted, *(File(path, None) for path in sorted(states) if path not in known)]
     changed = [file for file in wanted if states.get(file.path, "absent") != file.state]
     if not changed:
         host.noop(f"{len(wanted)} files are as they shall be")
