@@ -171,8 +171,8 @@ def _check_ipv6(geometry: Geometry, where: str, problems: list[str]) -> None:
             )
     if not levels.village <= levels.lan <= POOL:
         problems.append(
-            f"city.toml: [ipv6] lan = {levels.lan}: {where}: a LAN lies between the village level "
-            f"(/{levels.village}) and /{POOL} (RFC 7421); set lan = {POOL}"
+            f"city.toml: [ipv6] lan = {levels.lan}: {where}: a LAN is longer than the village level "
+            f"(/{levels.village}, RIPE-690) and at most /{POOL} (RFC 7421); set lan = {POOL}, village shorter"
         )
     if levels.township >= POOL:
         problems.append(

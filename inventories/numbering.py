@@ -205,52 +205,62 @@ class Numbers:
 
     def _number_lans4(self, county: str, groups: Mapping[str, list[str]]) -> None:
         """Give every group of a county its IPv4 blocks, and every site of the group its LAN."""
-        geometry, ledger, sites = self.geometry, self.ledger, self.city.sites
-        block, per_block = self.county4[county], geometry.lans_per_block
-        capacity = block.site_slots(geometry.layout.ipv4.block)
-        pool_name = f"{county}/block"
-        held = ledger.held(pool_name)
-        opened: dict[str, int] = {}
-        for member in held:
-            group, _, index = member.rpartition("#")
-            opened[group] = max(opened.get(group, 0), int(index) + 1)
-        lans: dict[str, Mapping[str, int]] = {}
-        for group, villages in groups.items():
-            name = f"{group}/lan4"
-            members = [group, *villages]
-            known = ledger.held(name)
-            room = (
-                max(opened.get(group, 0), *(slot // per_block + 1 for slot in known.values()), 0) * per_block
-            )
-            missing = sum(member not in known for member in members)
-            while room - len(known) < missing:
-                room += per_block
-            site = sites[group]
-            lans[group] = ledger.slots(
-                Pool(name, 0, room, site.level, site.division, "IPv4 LANs", ""), members
-            )
+        geometry, layout, block = self.geometry, self.city.layout, self.county4[county]
+        per_block, size = geometry.lans_per_block, geometry.lan4
+        lans = self._lan_slots(county, groups)
         wanted = {
             group: sorted({slots[site] // per_block for site in (group, *groups[group])})
             for group, slots in lans.items()
         }
-        places = ledger.slots(
+        places = self.ledger.slots(
             Pool(
-                pool_name, 0, capacity, Level.COUNTY, sites[county].division,
-                f"IPv4 blocks (/{geometry.layout.ipv4.block})",
+                f"{county}/block", 0, block.site_slots(layout.ipv4.block), Level.COUNTY,
+                self.city.sites[county].division, f"IPv4 blocks (/{layout.ipv4.block})",
                 f"give {county} a larger block in [ipv4.county_sizes] (now /{block.bits}), which renumbers "
                 "this county",
             ),
             [f"{group}#{number}" for group, numbers in wanted.items() for number in numbers],
         )  # fmt: skip
-        size = geometry.lan4 * per_block
-        for group, opened_blocks in wanted.items():
-            bases = {number: block.sites + places[f"{group}#{number}"] * size for number in opened_blocks}
+        for group, slots in lans.items():
+            bases = {
+                number: block.sites + places[f"{group}#{number}"] * per_block * size
+                for number in wanted[group]
+            }
             self.blocks[group] = bases
-            slots = lans[group]
             for member in (group, *groups[group]):
                 number, offset = divmod(slots[member], per_block)
-                self.lan4[member] = bases[number] + offset * geometry.lan4
+                self.lan4[member] = bases[number] + offset * size
                 self.group[member] = group
+
+    def _lan_slots(self, county: str, groups: Mapping[str, list[str]]) -> dict[str, Mapping[str, int]]:
+        """Answer the LAN slots of each group: in the blocks it has, and in another when these are full."""
+        per_block = self.geometry.lans_per_block
+        opened = self._opened_blocks(county)
+        lans: dict[str, Mapping[str, int]] = {}
+        for group, villages in groups.items():
+            name, members, site = f"{group}/lan4", [group, *villages], self.city.sites[group]
+            known = self.ledger.held(name)
+            named = max((slot // per_block + 1 for slot in known.values()), default=0)
+            room = max(opened.get(group, 0), named) * per_block
+            missing = sum(member not in known for member in members)
+            room += max(0, -(-(missing - room + len(known)) // per_block)) * per_block
+            pool = Pool(name, 0, room, site.level, site.division, "IPv4 LANs", "")
+            lans[group] = self.ledger.slots(pool, members)
+        return lans
+
+    def _opened_blocks(self, county: str) -> dict[str, int]:
+        """Answer how many IPv4 blocks each group has by the file."""
+        opened: dict[str, int] = {}
+        for member in self.ledger.held(f"{county}/block"):
+            group, _, index = member.rpartition("#")
+            if index.isdecimal():
+                opened[group] = max(opened.get(group, 0), int(index) + 1)
+            else:
+                self.ledger.problems.append(
+                    f"allocations.csv: pool {county}/block: {member} is no block of a group; write it as "
+                    "GROUP#NUMBER, or delete the line and run jizuo plan PATH --allocate"
+                )
+        return opened
 
     def _number_city_sites(self) -> None:
         geometry, layout = self.geometry, self.city.layout

@@ -9,15 +9,15 @@ import click
 
 from inventories import allocation_file, plan_tables
 from inventories.allocation import PlanError
+from inventories.cli import exit_with, load_or_exit
 from inventories.export_csv import render_csv, render_json
 from inventories.export_hosts import render_hosts
 from inventories.export_netbox import render_netbox
 from inventories.export_zones import render_zones
 from inventories.files import write_files
-from inventories.load import load_city
 from inventories.plan import AddressPlan, build_plan
 from inventories.plan_diff import EarlierError, compare, read_earlier
-from inventories.problems import InventoryError
+from inventories.plan_problems import plan_problems
 
 FORMATS = ("table", "csv", "json", "netbox", "zones", "hosts")
 #: The exit code of --diff when the plans differ, as `terraform plan -detailed-exitcode` has it.
@@ -91,28 +91,11 @@ def plan(
 
 
 def _plan(path: Path) -> AddressPlan:
+    city = load_or_exit(path)
     try:
-        return build_plan(load_city(path))
-    except InventoryError as error:
-        click.echo(str(error), err=True)
-        raise click.exceptions.Exit(1) from error
+        return build_plan(city)
     except PlanError as error:
-        raise _Failure(path, error) from error
-
-
-class _Failure(click.ClickException):
-    """Problems of a plan, one line each, with the inventory's folder before the file's name."""
-
-    def __init__(self, path: Path, error: PlanError) -> None:
-        super().__init__("\n".join(error.problems))
-        self._lines = [
-            f"{path}/{line}" if line.partition(":")[0].endswith((".csv", ".toml")) else f"{path}: {line}"
-            for line in error.problems
-        ]
-
-    def show(self, file: object = None) -> None:
-        for line in self._lines:
-            click.echo(line, err=True)
+        exit_with(plan_problems(path, city, error))
 
 
 def _allocate(path: Path, made: AddressPlan) -> None:

@@ -105,6 +105,7 @@ def _partner_prefixes(numbers: Numbers) -> Iterator[PrefixRow]:
         seen.add(code)
         lan6 = text(Span(span6.base, numbers.city.layout.ipv6.lan, 6))
         yield PrefixRow(lan6, V6, "lan", code, site, text(span6))
+        yield PrefixRow(text(span4), V4, "lan", code, site, text(span4))
 
 
 def _infrastructure(
