@@ -24,6 +24,7 @@ from inventories.cells import (
     expected,
 )
 from inventories.problems import Problem, Suggestions, shown
+from inventories.rules.allocations import Allocation
 from inventories.sources import R, Source
 from inventories.tables import Table
 from inventories.texts import read_text
@@ -200,8 +201,8 @@ class _Reader(Generic[R]):
     def _add(self, number: int, record: R) -> None:
         key = ",".join([getattr(record, name) for name in self.key])
         first = self.source.records.setdefault(key, record)
-        if first is record:
-            return
+        if first is record or (self.record is Allocation and first == record):
+            return  # a union merge may leave an allocation that both branches added twice
         field = self.key[-1]
         line, _ = self.locate(key, field, None)
         fix = (
