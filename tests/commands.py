@@ -1,0 +1,132 @@
+"""The commands `jizuo test` and `jizuo bench`: is the project well, and how fast is it?"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+#: What --fast leaves out: tests that boot hosts or start a browser.
+SLOW = "not lab and not chromium"
+
+
+class Step(NamedTuple):
+    """A step of `jizuo test`: its name and the command, run in the project's root."""
+
+    name: str
+    command: Sequence[str]
+
+
+class Outcome(NamedTuple):
+    """How a step ended, after how many seconds, and the last line that it printed."""
+
+    name: str
+    code: int
+    seconds: float
+    last_line: str
+
+
+def steps(arguments: Sequence[str] = (), *, fast: bool = False) -> list[Step]:
+    """Answer the steps in their order; `arguments` are pytest's."""
+    python = sys.executable
+    tools = Path(python).parent
+    colour = ["--color=yes"] if sys.stdout.isatty() else []
+    chosen = ["-m", SLOW] if fast else []
+    return [
+        Step("ruff check", [python, "-m", "ruff", "check", "."]),
+        Step("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
+        Step("mypy", [python, "-m", "mypy"]),
+        Step("lint-imports", [str(tools / "lint-imports")]),
+        Step("pytest", [python, "-m", "pytest", *colour, *chosen, *arguments]),
+    ]
+
+
+def run(step: Step) -> Outcome:
+    """Run a step; what it prints appears at once."""
+    begun = time.monotonic()
+    try:
+        process = subprocess.Popen(step.command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except OSError as error:
+        message = f"{step.command[0]} cannot be started: {error.strerror or error}"
+        click.echo(message)
+        return Outcome(step.name, 127, time.monotonic() - begun, message)
+    assert process.stdout is not None
+    tail = b""
+    with process.stdout:
+        while chunk := os.read(process.stdout.fileno(), 65536):
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+            tail = (tail + chunk)[-4096:]
+    code = process.wait()
+    lines = tail.decode(errors="replace").rstrip().splitlines()
+    return Outcome(step.name, code, time.monotonic() - begun, lines[-1] if lines else "")
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="""\b
+Examples:
+  sudo ./jizuo test
+  ./jizuo test --fast
+  ./jizuo test --fast tests/inventories -k merge""",
+)
+@click.option("--fast", is_flag=True, help="Leave out the tests that boot hosts or start a browser.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST_ARGUMENTS]...")
+def test(fast: bool, arguments: tuple[str, ...]) -> None:
+    """Lint, types, import contract and all tests; exit code 1 when a step failed.
+
+    Further arguments are pytest's.
+    """
+    outcomes = []
+    for step in steps(arguments, fast=fast):
+        click.secho(f"== {step.name}", bold=True)
+        outcomes.append(run(step))
+        click.echo(f"== {step.name}: {_result(outcomes[-1])}")
+    click.echo()
+    for outcome in outcomes:
+        click.echo(f"{outcome.name:14}{_result(outcome)}")
+    failed = [outcome.name for outcome in outcomes if outcome.code]
+    if failed:
+        click.secho(f"failed: {', '.join(failed)}", fg="red")
+    click.echo(outcomes[-1].last_line)
+    if failed:
+        sys.exit(1)
+
+
+def _result(outcome: Outcome) -> str:
+    return f"{'ok' if outcome.code == 0 else f'exit {outcome.code}':8}{outcome.seconds:6.1f} s"
+
+
+def benchmarks() -> list[str]:
+    """Answer the names of the benchmarks: the modules of tests/bench with a `main`."""
+    files = (ROOT / "tests" / "bench").glob("*.py")
+    return sorted(file.stem for file in files if not file.stem.startswith(("_", "test_", "conftest")))
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  ./jizuo bench
+  ./jizuo bench plan
+  ./jizuo bench plan --json""",
+)
+@click.argument("name", required=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(name: str | None, arguments: tuple[str, ...]) -> None:
+    """Run the benchmark NAME; without a name, list them. Further arguments are the benchmark's."""
+    names = benchmarks()
+    if name is None:
+        click.echo("\n".join(names))
+        return
+    if name not in names:
+        raise click.ClickException(f"there is no benchmark {name}; the benchmarks are: {', '.join(names)}")
+    sys.exit(importlib.import_module(f"tests.bench.{name}").main(list(arguments)))
