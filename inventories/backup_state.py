@@ -1,0 +1,175 @@
+"""What a backup job says of itself: the state file `/var/lib/jizuo/backup/<policy>.json` on its client.
+
+The job (deploy's) writes the file whole after every step and renames it into place; the check (the
+auditor's) and the exporter read it. It is the interface between rooms that do not import each other, so it
+stands here. All times are ISO 8601 with the offset of the city's time zone; all sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+#: The folder of the state files on every client.
+STATE_FOLDER = PurePosixPath("/var/lib/jizuo/backup")
+#: The version of the form of the file; a reader refuses others.
+VERSION = 1
+
+
+class Result(StrEnum):
+    """How a step of a job ended.
+
+    `partial` is a snapshot that lacks files which could not be read (restic's exit code 3): never a success.
+    `running` that outlives its job's process means that the job was killed or its host lost power.
+    """
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILURE = "failure"
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    """Unknown fields are let pass: a newer job's file stays readable."""
+
+
+class Backup(_State, frozen=True):
+    """The last attempt to take a snapshot.
+
+    Attributes:
+        snapshot: The snapshot's id in the repository; empty when there is none.
+        snapshot_at: The moment that the snapshot shows.
+        files: Files in it.
+        total_bytes: Their size.
+        added_bytes: What the repository grew by.
+        family: The address family that reached the repository, `ipv4` or `ipv6`; empty when none did.
+        reason: One word for programs; empty for a success. `unreachable`, `empty_source`, `unread_files`,
+            `wrong_password`, `repository_missing`, `interrupted`, `disk_full`, `locked`, `restic`.
+        error: What went wrong, in words; never holds a password.
+        unread: Paths that could not be read, at most 20.
+    """
+
+    result: Result
+    started_at: str
+    ended_at: str = ""
+    seconds: float = 0.0
+    snapshot: str = ""
+    snapshot_at: str = ""
+    files: int = 0
+    total_bytes: int = 0
+    added_bytes: int = 0
+    family: str = ""
+    reason: str = ""
+    error: str = ""
+    unread: tuple[str, ...] = ()
+
+
+class Step(_State, frozen=True):
+    """The last attempt of a copy or a repository check; `reason` and `error` as those of :class:`Backup`."""
+
+    result: Result
+    started_at: str
+    ended_at: str = ""
+    seconds: float = 0.0
+    family: str = ""
+    reason: str = ""
+    error: str = ""
+
+
+class Check(Step, frozen=True):
+    """`restic check`: structure whole, and of the data one part in `parts`, another each time."""
+
+    part: int = 0
+    parts: int = 0
+
+
+class RestoreTest(Step, frozen=True):
+    """A sample that was restored from the repository and compared by SHA-256 with the manifest.
+
+    Attributes:
+        snapshot: Which snapshot it came from.
+        snapshot_at: Its time: the age that is proven restorable.
+        files: Files that were restored and compared.
+        total_bytes: Their size.
+        mismatched: Paths whose content is not what was backed up, at most 20.
+        missing: Paths that the snapshot should hold and does not, at most 20.
+    """
+
+    snapshot: str = ""
+    snapshot_at: str = ""
+    files: int = 0
+    total_bytes: int = 0
+    mismatched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Repository(_State, frozen=True):
+    """What is known of one repository: the primary one, or a copy.
+
+    Attributes:
+        role: `primary` or `copy`.
+        snapshot: Id of the newest complete snapshot that is known to be in it.
+        snapshot_at: Its time; what would be lost is all that is newer.
+        copy: The last attempt to copy into it; None for the primary.
+        check: The last check.
+        check_success_at: When a check last ended well.
+        restore_test: The last restore test.
+        restore_success_at: When a restore test last ended well.
+        restored_snapshot_at: The time of the snapshot that it proved.
+    """
+
+    role: str
+    snapshot: str = ""
+    snapshot_at: str = ""
+    copy: Step | None = None
+    check: Check | None = None
+    check_success_at: str = ""
+    restore_test: RestoreTest | None = None
+    restore_success_at: str = ""
+    restored_snapshot_at: str = ""
+
+
+class BackupState(_State, frozen=True):
+    """The file as a whole.
+
+    Attributes:
+        host: The client, by its name in the inventory.
+        written_at: When the file was written.
+        last_success_at: The snapshot time of the last complete backup; empty when there was none.
+        repositories: By node name; the primary first.
+    """
+
+    version: int
+    policy: str
+    host: str
+    rpo_seconds: int
+    written_at: str
+    backup: Backup | None = None
+    last_success_at: str = ""
+    repositories: dict[str, Repository] = {}
+
+
+def decode_state(content: bytes | str) -> BackupState:
+    """Read a state file's content.
+
+    Raises:
+        msgspec.DecodeError: it is not JSON, or not this form; the message names the field.
+    """
+    state = msgspec.json.decode(content, type=BackupState)
+    if state.version != VERSION:
+        raise msgspec.ValidationError(
+            f"the backup state has version {state.version} and this kit reads {VERSION}; deploy the kit's own job"
+        )
+    return state
+
+
+def read_state(path: Path) -> BackupState:
+    """Read a state file.
+
+    Raises:
+        OSError: it cannot be read.
+        msgspec.DecodeError: as :func:`decode_state`.
+    """
+    return decode_state(path.read_bytes())
