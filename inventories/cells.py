@@ -154,6 +154,14 @@ def seconds(name: str, value: Any) -> int:
     raise Refused(what, "write a whole number and s, m, h or d: 30s, 15m, 4h, 7d")
 
 
+def duration(seconds: int) -> str:
+    """Seconds as the inventory writes them: `15m`, `4h`, `7d`; `0` where nothing is set."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s" if seconds else "0"
+
+
 def expected(type_: Any) -> str:
     """A type in words: its format, or its allowed values."""
     if type_ == Seconds:
@@ -198,6 +206,12 @@ def _explain(column: Column, value: Any) -> tuple[str, str]:
             return f"{what}: {len(value)} characters", f"shorten it: {wanted}"
     slug = _slug(value, _LONGEST.get(column.type, 0))
     return what, (f"write {slug!r}: " if slug else "write ") + wanted
+
+
+def likely_names(key: str) -> set[str]:
+    """An id that was refused, and those its writer may have meant: a reference to one is no error."""
+    plain = unicodedata.normalize("NFKC", _INVISIBLE.sub("", key)).strip()
+    return {key, plain, _slug(plain, len(plain))} - {""}
 
 
 def _slug(value: str, longest: int) -> str:

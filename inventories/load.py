@@ -60,75 +60,82 @@ def load_city(path: Path) -> City:
 
 
 def _read(path: Path) -> Draft:
-    problems = _check_folder(path)
+    mistyped = _mistyped(_names_in(path))
+    problems = _check_files(path, mistyped)
     layout: Layout | None = None
     city: Source[Layout] = Source(str(path / LAYOUT), readable=False)
     if (path / LAYOUT).is_file():
         layout, city, found = read_layout(path / LAYOUT)
         problems += found
-    backups: Source[BackupPolicy] = Source(str(path / "backups.toml"))
+    backups: Source[BackupPolicy] = Source(str(path / "backups.toml"), readable=False)
     if (path / "backups.toml").is_file():
         backups, found = read_policies(path / "backups.toml")
         problems += found
+
+    def rows(name: str, record: type[R], *key: str) -> Source[R]:
+        if not (path / name).is_file():
+            # An optional file that nobody wrote has no records; of any other that is absent nothing is known.
+            is_empty = name in OPTIONAL and name not in mistyped and not (path / name).exists()
+            return Source(str(path / name), readable=is_empty)
+        source, found = read_rows(path / name, record, *key)
+        problems.extend(found)
+        return source
+
     draft = Draft(
         layout=layout,
         city=city,
-        divisions=_rows(path / "divisions.csv", Division, problems, "code"),
-        sites=_rows(path / "sites.csv", Site, problems, "id"),
-        nodes=_rows(path / "nodes.csv", Node, problems, "id"),
-        links=_rows(path / "links.csv", Link, problems, "id"),
-        units=_rows(path / "units.csv", Unit, problems, "id"),
-        systems=_rows(path / "systems.csv", System, problems, "id"),
+        divisions=rows("divisions.csv", Division, "code"),
+        sites=rows("sites.csv", Site, "id"),
+        nodes=rows("nodes.csv", Node, "id"),
+        links=rows("links.csv", Link, "id"),
+        units=rows("units.csv", Unit, "id"),
+        systems=rows("systems.csv", System, "id"),
         backups=backups,
         allocations={},
         problems=problems,
     )
-    rows = _rows(path / "allocations.csv", Allocation, problems, "pool", "member")
-    draft.allocations = gather_allocations(draft, rows)
+    draft.allocations = gather_allocations(draft, rows("allocations.csv", Allocation, "pool", "member"))
     return draft
 
 
-def _rows(path: Path, record: type[R], problems: list[Problem], *key: str) -> Source[R]:
-    if not path.is_file():
-        return Source(str(path), readable=path.name in OPTIONAL and not path.exists())
-    source, found = read_rows(path, record, *key)
-    problems += found
-    return source
-
-
-def _check_folder(path: Path) -> list[Problem]:
-    """What is wrong with the folder itself: missing files, and files whose name is mistyped."""
+def _names_in(path: Path) -> set[str]:
+    """The names of a folder's files; raises what is wrong with the folder itself."""
     if not path.is_dir():
         what = "there is no such folder" if not path.exists() else "an inventory is a folder, this is a file"
         fix = f"name the folder that holds {LAYOUT} and divisions.csv, e.g. inventories/lab"
         raise InventoryError([Problem(str(path), 1, 1, what, fix)])
     try:
-        present = {entry.name for entry in path.iterdir()}
+        return {entry.name for entry in path.iterdir()}
     except OSError as error:
         what = f"the folder cannot be read: {error.strerror or error}"
         raise InventoryError([Problem(str(path), 1, 1, what, "make it readable for this account")]) from None
-    problems = []
+
+
+def _mistyped(present: set[str]) -> dict[str, str]:
+    """Files that are absent, and for each the file present that may be it under a mistyped name."""
     known = (*REQUIRED, *OPTIONAL)
-    strangers = sorted(name for name in present.difference(known) if name.lower().endswith((".csv", ".toml")))
+    strangers = {
+        name.lower(): name
+        for name in sorted(present.difference(known))
+        if name.lower().endswith((".csv", ".toml"))
+    }
     suggestions = Suggestions()
-    for name in known:
+    near = {name: suggestions.nearest(name, strangers) for name in known if name not in present}
+    return {name: strangers[stranger] for name, stranger in near.items() if stranger}
+
+
+def _check_files(path: Path, mistyped: dict[str, str]) -> list[Problem]:
+    """What is wrong with the names of the files: missing, mistyped, or no file at all."""
+    problems = []
+    for name in (*REQUIRED, *OPTIONAL):
         file = path / name
-        if name in present and not file.is_file():
+        if name in mistyped:
+            what = f"the file is none of an inventory's, and {name} is missing"
+            fix = f"rename it to {name}" if name in REQUIRED else f"rename it to {name}, or remove it"
+            problems.append(Problem(str(path / mistyped[name]), 1, 1, what, fix))
+        elif file.exists() and not file.is_file():
             problems.append(Problem(str(file), 1, 1, "this is no regular file", "put the file itself here"))
-        elif name not in present:
-            near = suggestions.nearest(name, [s.lower() for s in strangers])
-            mistyped = next((s for s in strangers if s.lower() == near), "")
-            if mistyped:
-                fix = (
-                    f"rename {mistyped} to {name}"
-                    if name in REQUIRED
-                    else f"rename it to {name}, or remove it"
-                )
-                what = "the file is missing" if name in REQUIRED else "the file is none of an inventory's"
-                problems.append(
-                    Problem(str(path / (name if name in REQUIRED else mistyped)), 1, 1, what, fix)
-                )
-            elif name in REQUIRED:
-                fix = f"write it; see {name} of inventories/lab and `jizuo inventory columns {name}`"
-                problems.append(Problem(str(file), 1, 1, "the file is missing", fix))
+        elif name in REQUIRED and not file.exists():
+            fix = f"write it; see {name} of inventories/lab and `jizuo inventory columns {name}`"
+            problems.append(Problem(str(file), 1, 1, "the file is missing", fix))
     return problems

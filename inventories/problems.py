@@ -52,6 +52,11 @@ def shown(value: object) -> str:
     return repr(text)
 
 
+def with_article(word: str) -> str:
+    """`word` after `a` or `an`."""
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
 class Suggestions:
     """Names that a mistyped one may stand for.
 

@@ -22,6 +22,7 @@ from inventories.cells import (
     cell_value,
     columns,
     expected,
+    likely_names,
 )
 from inventories.problems import Problem, Suggestions, shown
 from inventories.rules.allocations import Allocation
@@ -53,6 +54,7 @@ def read_rows(path: Path, record: type[R], *key: str) -> tuple[Source[R], list[P
         reader.source.readable = False
     else:
         reader.read()
+        reader.source.readable = not table.problems
     return reader.source, [*problems, *reader.problems, *table.problems]
 
 
@@ -78,8 +80,9 @@ class _Reader(Generic[R]):
             elif name not in self.columns:
                 self._unknown_column(number, name)
             seen.add(name)
+        is_one_cell = len(self.header) == 1 and bool(self.problems)
         for name in missing:
-            if name not in seen:
+            if name not in seen and not is_one_cell:
                 fix = f"add it: {article(expected(self.columns[name].type))}"
                 self.report(-1, len(self.header), f"column {name!r} is missing", fix)
 
@@ -160,7 +163,7 @@ class _Reader(Generic[R]):
                 if record is not None:
                     yield number, record
                     continue
-            self.source.broken.add(self._key(row))
+            self.source.broken |= likely_names(self._key(row))
 
     def _is_whole(self, number: int, row: list[str]) -> bool:
         if self.table.conflict(row):
@@ -169,11 +172,11 @@ class _Reader(Generic[R]):
         elif not any(row):
             self.report(number, 0, "the row is empty", "remove it")
         elif len(row) < len(self.header):
-            what = f"the row has {len(row)} cells, the header {len(self.header)}"
+            what = f"the row has {len(row)} of the header's {len(self.header)} cells"
             fix = f"add the missing cells (the first is {self.header[len(row)]}), empty ones too"
             self.report(number, len(row), what, fix)
         elif len(row) > len(self.header):
-            what = f"the row has {len(row)} cells, the header {len(self.header)}"
+            what = f"the row has {len(row)} cells, more than the header's {len(self.header)}"
             fix = "remove the surplus, or put quotation marks around a cell that holds a comma"
             self.report(number, len(self.header), what, fix)
         else:

@@ -7,6 +7,8 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
+from inventories.cells import duration
+
 #: Keys whose value is a number of seconds.
 _DURATIONS = ("rpo", "rto")
 
@@ -56,11 +58,3 @@ def _word(key: str) -> str:
 
 def _short(key: str, value: object) -> str:
     return duration(value) if key in _DURATIONS and isinstance(value, int) else str(value)
-
-
-def duration(seconds: int) -> str:
-    """Seconds as the inventory writes them: `15m`, `4h`, `7d`; `0` where nothing is set."""
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % length == 0:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s" if seconds else "0"

@@ -72,7 +72,7 @@ def _utf16(path: Path, raw: bytes) -> tuple[str | None, list[Problem]]:
         line, column = _end_position(raw[: raw.find(b"\0")].decode("utf-8", "replace"))
         what = "the file holds NUL bytes: it is no text"
         return None, [Problem(str(path), line, column, what, "write it as UTF-8 text")]
-    return text, [_conversion(path, 1, 1, "UTF-16", encoding.upper())]
+    return text, [_conversion(path, 1, 1, "UTF-16", encoding.upper().replace("16-", "16"))]
 
 
 def _not_utf8(path: Path, raw: bytes, error: UnicodeDecodeError) -> tuple[str | None, list[Problem]]:

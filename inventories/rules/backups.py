@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from inventories.problems import shown
-from inventories.records import BackupPolicy, NodeRole
+from inventories.cells import duration
+from inventories.problems import shown, with_article
+from inventories.records import BackupPolicy, NodeRole, SiteRole
 from inventories.rules.divisions import ancestors
 from inventories.sources import Draft
 
@@ -61,8 +62,10 @@ def _check_systems(draft: Draft, key: str, policy: BackupPolicy) -> None:
         for field in ("rpo", "rto"):
             objective, promised = getattr(system, field), getattr(policy, field)
             if objective and promised > objective:
-                what = f"{field} of {promised} s is longer than the {objective} s that system {name} needs"
-                draft.report(draft.backups, key, field, what, "shorten it, or the system's objective changes")
+                what = (
+                    f"{field} {duration(promised)} is longer than system {name} allows, {duration(objective)}"
+                )
+                draft.report(draft.backups, key, field, what, f"write {duration(objective)} or less")
 
 
 def _check_nodes(draft: Draft, key: str, policy: BackupPolicy) -> None:
@@ -73,7 +76,7 @@ def _check_nodes(draft: Draft, key: str, policy: BackupPolicy) -> None:
         backups = [name for name, node in nodes.items() if node.role is NodeRole.BACKUP]
         draft.report_unknown(place, "node", policy.repository, backups, "add it to nodes.csv")
     elif repository is not None and repository.role is not NodeRole.BACKUP:
-        what = f"repository {policy.repository} is a {repository.role} node"
+        what = f"repository {policy.repository} is {with_article(repository.role)} node"
         draft.report(draft.backups, key, "repository", what, "write a node with the role backup")
     for number, name in enumerate(policy.copies):
         node = nodes.get(name)
@@ -90,12 +93,14 @@ def _check_copy(draft: Draft, key: str, number: int, name: str) -> None:
     node = draft.nodes.records[name]
     site = draft.sites.records.get(node.site)
     city = draft.layout.division if draft.layout else ""
+    if site is not None and site.role is SiteRole.OFFSITE and node.role is NodeRole.OFFSITE:
+        return  # that its site is in another city is the rule of sites
     if site is not None and city and (site.division == city or city in ancestors(site.division)):
         what = f"the copy on {name} stays in the same city {city}: it is not off-site"
         fix = "write a node of an offsite site in another prefecture city"
         draft.report(draft.backups, key, "copies", what, fix, number)
     elif node.role is not NodeRole.OFFSITE:
-        what = f"the copy's node {name} is a {node.role} node"
+        what = f"the copy's node {name} is {with_article(node.role)} node"
         draft.report(draft.backups, key, "copies", what, "write a node with the role offsite", number)
 
 

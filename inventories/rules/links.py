@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from inventories.problems import with_article
 from inventories.records import Level, Link, LinkKind, Node, NodeRole, Plane, Site, SiteRole
 from inventories.sources import Draft
 
@@ -57,7 +58,9 @@ def _check_ends(draft: Draft, key: str, link: Link, a: tuple[Node, Site], b: tup
 def _check_core(report: Report, a: tuple[Node, Site], b: tuple[Node, Site]) -> None:
     for field, (node, site) in (("a", a), ("b", b)):
         if node.role is not NodeRole.ROUTER or site.role is not SiteRole.CORE:
-            what = f"a core link ends at {node.id}, a {node.role} of the {site.role} site {site.id}"
+            what = (
+                f"a core link ends at {node.id}, {with_article(node.role)} of the {site.role} site {site.id}"
+            )
             report(field, what, "a core link joins two routers of core sites; write another kind or node")
 
 
@@ -67,7 +70,7 @@ def _check_uplink(report: Report, a: tuple[Node, Site], b: tuple[Node, Site]) ->
         if node.role is not NodeRole.ROUTER:
             routers = False
             kind = "access" if node.role is NodeRole.CLIENT else "server"
-            what = f"an uplink ends at {node.id}, a {node.role} node"
+            what = f"an uplink ends at {node.id}, {with_article(node.role)} node"
             report(field, what, f"an uplink joins two routers; write kind {kind}, or the router's id")
     if routers and not _is_above(a[1], b[1]):
         what = f"{a[0].id} ({a[1].level} {a[1].role}) is not above {b[0].id} ({b[1].level} {b[1].role})"
@@ -88,18 +91,22 @@ def _is_above(upper: Site, lower: Site) -> bool:
 
 def _check_server(report: Report, a: tuple[Node, Site], b: tuple[Node, Site]) -> None:
     if a[0].role is not NodeRole.ROUTER or a[1].role is not SiteRole.CORE:
-        what = f"a server link begins at {a[0].id}, a {a[0].role} of the {a[1].role} site {a[1].id}"
+        what = (
+            f"a server link begins at {a[0].id}, {with_article(a[0].role)} of the {a[1].role} site {a[1].id}"
+        )
         report("a", what, "a is a router of a core site")
     if b[0].role in (NodeRole.ROUTER, NodeRole.CLIENT):
         kind = "uplink" if b[0].role is NodeRole.ROUTER else "access"
-        what = f"a server link ends at {b[0].id}, a {b[0].role}"
+        what = f"a server link ends at {b[0].id}, {with_article(b[0].role)}"
         report("b", what, f"b is a server; write kind {kind}, or the server's id")
 
 
 def _check_access(report: Report, a: tuple[Node, Site], b: tuple[Node, Site]) -> None:
     if a[0].role is not NodeRole.ROUTER:
         report(
-            "a", f"an access link begins at {a[0].id}, a {a[0].role}", "a is the router of the host's site"
+            "a",
+            f"an access link begins at {a[0].id}, {with_article(a[0].role)}",
+            "a is the router of the host's site",
         )
     if b[0].role is NodeRole.ROUTER:
         report(

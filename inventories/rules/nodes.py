@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inventories.problems import with_article
 from inventories.records import Cloud, Node, NodeRole, Site, SiteRole
 from inventories.sources import Draft
 
@@ -36,7 +37,7 @@ def check(draft: Draft) -> None:
 def _check_place(draft: Draft, key: str, node: Node, site: Site) -> None:
     roles = _SITE_ROLES.get(node.role, tuple(SiteRole))
     if site.role not in roles:
-        what = f"a {node.role} node stands at the {site.role} site {site.id}"
+        what = f"{with_article(node.role)} node stands at the {site.role} site {site.id}"
         wanted = " or ".join(roles)
         draft.report(draft.nodes, key, "site", what, f"write a site with the role {wanted}, or another role")
     cloud = _CLOUD_OF.get(site.role)

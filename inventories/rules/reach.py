@@ -26,7 +26,7 @@ def check(draft: Draft) -> None:
             neighbours[link.a].add(link.b)
             neighbours[link.b].add(link.a)
         else:  # an end with an unknown name is a problem already; what it cuts off is no second one
-            excused += [link.a, link.b]
+            excused += [draft.suggestions.nearest(end, nodes) for end in (link.a, link.b)]
     core = [
         key for key, node in nodes.items() if node.site in sites and sites[node.site].role is SiteRole.CORE
     ]

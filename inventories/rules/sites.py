@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from inventories.problems import with_article
 from inventories.records import Level, Site, SiteRole
-from inventories.rules.divisions import ancestors
+from inventories.rules.divisions import LEVEL_OF, ancestors
 from inventories.sources import Draft
 
 #: The levels that the parent of an access site may have. Villages of the functional zones stand
@@ -48,9 +49,8 @@ def _check_access(draft: Draft, key: str, site: Site) -> None:
         fix = "write county, township or village; a site of the city itself has another role"
         report(draft.sites, key, "level", f"an access site cannot be of level {site.level}", fix)
         return
-    division = draft.divisions.records.get(site.division)
-    if division is not None:
-        _check_level(draft, key, site, division.level)
+    if draft.divisions.knows(site.division):
+        _check_level(draft, key, site, LEVEL_OF[len(site.division)])
         city = draft.layout.division if draft.layout else ""
         if city and city not in ancestors(site.division):
             what = f"division {site.division} is not below the city {city}"
@@ -88,7 +88,7 @@ def _check_parent(draft: Draft, key: str, site: Site) -> None:
             fix = f"add the row of {site.parent}"
             draft.report_unknown(place, "site", site.parent, [likely] if likely else draft.sites.records, fix)
     elif parent.role is not SiteRole.ACCESS or parent.level not in levels:
-        what = f"parent {site.parent} is a {parent.role} site of level {parent.level}"
+        what = f"parent {site.parent} is {with_article(parent.role)} site of level {parent.level}"
         fix = f"write {likely}" if likely else f"a {site.level} stands below a {wanted}"
         draft.report(draft.sites, key, "parent", what, fix)
     elif parent.division not in above:
@@ -98,17 +98,17 @@ def _check_parent(draft: Draft, key: str, site: Site) -> None:
 
 def _check_city_site(draft: Draft, key: str, site: Site) -> None:
     if site.level is not Level.CITY:
-        what = f"a {site.role} site is of level {site.level}"
+        what = f"{with_article(site.role)} site is of level {site.level}"
         draft.report(draft.sites, key, "level", what, "write city: it serves the whole city")
     if site.parent:
-        what = f"a {site.role} site has no parent"
+        what = f"{with_article(site.role)} site has no parent"
         draft.report(draft.sites, key, "parent", what, "leave it empty: it is a site of the city itself")
     if draft.layout is None or not draft.divisions.knows(site.division):
         return
     city = draft.layout.division
     if site.role is not SiteRole.OFFSITE:
         if site.division != city:
-            what = f"a {site.role} site stands in division {site.division}"
+            what = f"{with_article(site.role)} site stands in division {site.division}"
             draft.report(draft.sites, key, "division", what, f"write {city}, the city's own")
     elif site.division == city or city in ancestors(site.division):
         what = f"the off-site site stands in the city {city} itself"
