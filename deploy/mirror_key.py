@@ -36,6 +36,19 @@ def mirror_private_key(store: SecretStore) -> bytes:
     return store.get(PRIVATE, _make)
 
 
+def mirror_fingerprint(store: SecretStore) -> str:
+    """The key's fingerprint, 40 hexadecimal digits.
+
+    Raises:
+        MirrorKeyError: gpg is missing, or refuses.
+    """
+    public = mirror_public_key(store).encode("ascii")
+    with tempfile.TemporaryDirectory(prefix="jizuo-gpg-") as home:
+        shown = _gpg(home, "--with-colons", "--show-keys", input=public).decode("ascii")
+    fields = next(line.split(":") for line in shown.splitlines() if line.startswith("fpr:"))
+    return fields[9]
+
+
 def _make() -> bytes:
     with tempfile.TemporaryDirectory(prefix="jizuo-gpg-") as home:
         try:
