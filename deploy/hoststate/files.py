@@ -138,7 +138,7 @@ def apply_script(
             continue
         path = shlex.quote(file.path)
         lines += [
-            f"mkdir -p -m 755 {shlex.quote(_folder(file.path))}",
+            f"( umask 022; mkdir -p {shlex.quote(_folder(file.path))} )",
             f"if [ -e {path} ] || [ -L {path} ]; then cp -a {path} \"$stage\"/old{number}; fi",
         ]
     lines += ["roll_back() {"]

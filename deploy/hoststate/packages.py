@@ -40,11 +40,14 @@ def debian_packages(names: Sequence[str], without_starting: bool = False) -> Ite
         host.noop(f"{len(names)} packages are installed")
         return
     quoted = " ".join(shlex.quote(name) for name in missing)
-    install = (
-        "export DEBIAN_FRONTEND=noninteractive; "
-        "dpkg --configure -a >&2 </dev/null; "
+    transaction = (
         "apt-get -qq -o DPkg::Lock::Timeout=60 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "
         f"install -y --no-install-recommends {quoted} >&2 </dev/null"
+    )
+    # The mirror may have got packages since the host last looked.
+    install = (
+        "export DEBIAN_FRONTEND=noninteractive; dpkg --configure -a >&2 </dev/null; "
+        f"{transaction} || {{ apt-get -qq update >&2 </dev/null; {transaction}; }}"
     )
     if without_starting:
         # policy-rc.d is Debian's own switch (invoke-rc.d(8)); 101 means: action not allowed.

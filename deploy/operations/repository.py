@@ -25,7 +25,8 @@ class Published(msgspec.Struct, frozen=True):
     """What a mirror publishes.
 
     `whole` holds the SHA-256 of every package whose file is there with the size that the index says,
-    `damaged` the names of the others; `signed` is False when the signed index does not fit the list of packages.
+    `damaged` the names of the others; `signed` is False when the signed index does not fit the list of
+    packages.
     """
 
     whole: dict[str, str] = {}
