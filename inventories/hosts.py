@@ -215,7 +215,7 @@ def _services(node: Node, topology: Topology) -> list[Service]:
     if node.id in topology.nodes:
         found += [
             service("bgp", Source.LINKS, 179),
-            service("bfd", Source.LINKS, 3784, 3785, protocol="udp"),
+            service("bfd", Source.LINKS, 3784, 3785, 4784, protocol="udp"),
         ]
     if node.role is NodeRole.CLOUD:
         found.append(service("http", Source.EXTRANET, 80))

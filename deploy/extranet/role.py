@@ -13,6 +13,13 @@ from deploy.hoststate.units import units
 #: What the extranet installs; the mirror must hold these.
 PACKAGES = ("frr", "frr-pythontools")
 
+#: Running daemons are given the difference alone, so that no other session drops; absent ones are started.
+RELOAD = (
+    "systemctl reset-failed frr 2>/dev/null || true; systemctl enable -q frr; "
+    "if pgrep -x bgpd >/dev/null && pgrep -x bfdd >/dev/null; "
+    "then /usr/lib/frr/frr-reload.py --reload --log-level warning /etc/frr/frr.conf; else systemctl restart frr; fi"
+)
+
 
 @deploy("extranet")
 def extranet() -> None:
@@ -27,13 +34,14 @@ def extranet() -> None:
     if data.routing is None:
         return
     debian_packages(name="routing packages", names=PACKAGES, without_starting=True)
-    files(name="routing daemons", wanted=[File("/etc/frr/daemons", DAEMONS, mode="640", owner="frr", group="frr")],
-          activate=["systemctl restart frr"])
     files(
         name="routing configuration",
-        wanted=[File("/etc/frr/frr.conf", frr_configuration(data.routing), mode="640", owner="frr", group="frr")],
+        wanted=[
+            File("/etc/frr/daemons", DAEMONS, mode="640", owner="frr", group="frr"),
+            File("/etc/frr/frr.conf", frr_configuration(data.routing), mode="640", owner="frr", group="frr"),
+        ],
         validate=["vtysh -C -f {/etc/frr/frr.conf}"],
-        activate=["systemctl is-active -q frr || systemctl start frr", "systemctl reload frr"],
+        activate=[RELOAD],
         confirm=["systemctl is-active -q frr"],
     )
     units(name="routing services", running=["frr.service", "systemd-networkd.service"])

@@ -24,7 +24,9 @@ def upload(folder: str, files: Mapping[str, Path]) -> Iterator[StringCommand | F
     arriving = f"{folder}/.arriving"
     place, archive = shlex.quote(arriving), shlex.quote(f"{arriving}/files.tar")
     # Everything after the first command is evaluated when the deploy is carried out, not when it is planned.
-    yield StringCommand(f"rm -rf {place} && ( umask 022; mkdir -p {shlex.quote(folder)} ) && mkdir -m 700 {place}")
+    yield StringCommand(
+        f"rm -rf {place} && ( umask 022; mkdir -p {shlex.quote(folder)} ) && mkdir -m 700 {place}"
+    )
     with tempfile.TemporaryFile(prefix="jizuo-upload-") as stream:
         with tarfile.open(fileobj=stream, mode="w") as tar:
             for name, path in sorted(files.items()):

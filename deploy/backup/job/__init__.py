@@ -1,0 +1,4 @@
+"""The backup job as it runs on a client: standard library only, Python 3.7 and later (Kylin V10 has 3.7).
+
+Shipped to the host as the package `jizuo_backup`; it imports nothing of the kit.
+"""

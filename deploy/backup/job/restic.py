@@ -1,0 +1,198 @@
+"""How the job runs restic: argument lists without a secret, what its exit codes mean, why it failed in one word."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+from typing import Any, NamedTuple
+
+from .configuration import RepositoryPlace
+
+#: What restic 0.14 writes when it fails, and the word that programs group by; the first that fits counts.
+REASONS = (
+    (re.compile(r"wrong password or no key found"), "wrong_password"),
+    (re.compile(r"401 Unauthorized|403 Forbidden"), "unauthorized"),
+    (re.compile(r"x509:|tls: |certificate"), "certificate"),
+    (re.compile(r"Is there a repository at the following location"), "repository_missing"),
+    (re.compile(r"no space left on device|507 Insufficient Storage"), "disk_full"),
+    (re.compile(r"already locked"), "locked"),
+    (re.compile(r"connection refused|no route to host|network is unreachable|i/o timeout|no such host"), "unreachable"),
+)
+#: How long a repository's host may take to accept a connection, in seconds and for each address.
+CONNECT_SECONDS = 5.0
+
+
+class JobError(Exception):
+    """A step failed: `reason` is one word for programs, the message says what happened, without a secret."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Done(NamedTuple):
+    """What a run of restic left."""
+
+    code: int
+    output: str
+    errors: str
+
+
+class Snapshot(NamedTuple):
+    """One snapshot: ids in full, the time as restic prints it; `original` is the id it was copied from."""
+
+    id: str
+    time: str
+    original: str
+
+
+def family_that_answers(place: RepositoryPlace) -> str:
+    """Connect to the repository's host; the family of the first address that answers, IPv6 first (RFC 6724).
+
+    restic itself would try for a minute and then say less.
+
+    Raises:
+        JobError: no address answers; the message names each.
+    """
+    if not place.host:
+        return ""
+    tried = []
+    try:
+        addresses = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise JobError("unreachable", f"{place.host} has no address: {error}") from error
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with socket.socket(family, kind, protocol) as connection:
+                connection.settimeout(CONNECT_SECONDS)
+                connection.connect(address)
+            return "ipv6" if family == socket.AF_INET6 else "ipv4"
+        except OSError as error:
+            tried.append(f"[{address[0]}]:{address[1]}: {error}")
+    raise JobError("unreachable", f"{place.node} does not answer: {'; '.join(tried)}")
+
+
+class Restic:
+    """restic with the files that open one repository."""
+
+    def __init__(self, place: RepositoryPlace, ca_file: str, cache_folder: str, program: str = "restic") -> None:
+        self.place = place
+        self.program = program
+        self.ca_file = ca_file
+        self.cache_folder = cache_folder
+        self.secrets = [secret for path in (place.repository_file, place.password_file) for secret in _secrets(path)]
+
+    def run(self, *arguments: str, source: Restic | None = None) -> Done:
+        """Run restic on this repository and wait; output and errors hold no secret.
+
+        Passwords and the URL with its login are named as files: they are in no process list.
+
+        Raises:
+            JobError: restic is not installed.
+        """
+        command = [self.program, "--repository-file", self.place.repository_file]
+        command += ["--password-file", self.place.password_file, "--cache-dir", self.cache_folder]
+        command += ["--cacert", self.ca_file] if self.ca_file else []
+        command += arguments
+        if source is not None:
+            command += ["--from-repository-file", source.place.repository_file]
+            command += ["--from-password-file", source.place.password_file]
+        environment = {
+            name: os.environ[name] for name in ("PATH", "TZ", "TMPDIR", "HOME", "LANG") if name in os.environ
+        }
+        environment["RESTIC_PROGRESS_FPS"] = "0.02"
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env=environment, check=False,
+            )
+        except FileNotFoundError as error:
+            raise JobError("restic", f"{self.program} is not installed; run the backup deploy") from error
+        secrets = self.secrets + (source.secrets if source is not None else [])
+        return Done(
+            done.returncode,
+            done.stdout.decode("utf-8", "replace"),
+            _mask(done.stderr.decode("utf-8", "replace"), secrets),
+        )
+
+    def must(self, *arguments: str, source: Restic | None = None) -> Done:
+        """As :meth:`run`.
+
+        A lock that a dead run of this host left is removed once; a lock that is alive is not.
+
+        Raises:
+            JobError: restic failed.
+        """
+        done = self.run(*arguments, source=source)
+        if done.code and reason_of(done.errors) == "locked":
+            self.run("unlock")
+            if source is not None:
+                source.run("unlock")
+            done = self.run(*arguments, source=source)
+        if done.code:
+            raise failure(self.place.node, arguments[0], done)
+        return done
+
+    def newest(self, host: str, tag: str) -> Snapshot:
+        """The newest snapshot of a host and tag.
+
+        Raises:
+            JobError: there is none, or the repository cannot be read.
+        """
+        done = self.must("snapshots", "--no-lock", "--json", "--latest", "1", "--host", host, "--tag", tag)
+        found = sorted(json.loads(done.output) or [], key=lambda one: one["time"])
+        if not found:
+            raise JobError("no_snapshot", f"{self.place.node} holds no snapshot of {tag} of {host}")
+        return Snapshot(found[-1]["id"], found[-1]["time"], found[-1].get("original", ""))
+
+
+def failure(node: str, verb: str, done: Done) -> JobError:
+    """The error for a run of restic that failed."""
+    lines = [line for line in done.errors.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith("Fatal")] or lines
+    detail = " | ".join(telling[-3:])[:600] or f"exit code {done.code}"
+    return JobError(reason_of(done.errors), f"restic {verb} on {node}: {detail}")
+
+
+def reason_of(errors: str) -> str:
+    """Why restic failed, in one word."""
+    for pattern, reason in REASONS:
+        if pattern.search(errors):
+            return reason
+    return "restic"
+
+
+def messages(done: Done) -> list[dict[str, Any]]:
+    """The JSON messages of a run with --json, from both its streams; lines that are none are passed over."""
+    found = []
+    for line in (done.output + "\n" + done.errors).splitlines():
+        if line.startswith("{"):
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+    return found
+
+
+def pattern_of(path: bytes) -> str:
+    """A path as an --include pattern of restic that means exactly that path (Go's filepath.Match)."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", os.fsdecode(path))
+
+
+def _secrets(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = file.read().strip()
+    except (OSError, ValueError):
+        return []
+    login = re.match(r"rest:https?://[^:/@]*:([^@/]*)@", content)
+    return [login.group(1) if login else content] if content and not content.startswith("/") else []
+
+
+def _mask(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,95 @@
+"""Bring data back from a repository: to one side first, compared with the manifest, then put in place whole."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import manifest
+from .configuration import Configuration
+from .restic import JobError, Restic, family_that_answers, pattern_of
+from .state import now, text
+from .steps import remove_tree
+
+
+def restore(
+    configuration: Configuration, node: str, path: str, cache_folder: str, program: str = "restic"
+) -> dict[str, Any]:
+    """Restore `path` as the newest snapshot in the repository on `node` has it, to that same path.
+
+    The data wait beside their place until every file has been compared with the manifest that was taken at
+    backup time, and are renamed into it at once. Data that are there are never written over.
+
+    Returns:
+        What happened: `snapshot`, `snapshot_at` (restic's time), `started_at`, `ended_at`, `seconds`, `family`,
+        `files` (compared and the same), `total_bytes`, `changed` (written to while they were backed up),
+        `mismatched`, `missing`, `placed`.
+
+    Raises:
+        JobError: nothing was put in place; the message says why.
+    """
+    place = next((one for one in configuration.repositories if one.node == node), None)
+    if place is None:
+        names = ", ".join(one.node for one in configuration.repositories)
+        raise JobError("no_repository", f"the policy {configuration.policy} has no repository on {node}, but on {names}")
+    if os.path.lexists(path):
+        raise JobError("exists", f"{path} is there; move it away first, a restore writes over nothing")
+    began = now()
+    parent, name = os.path.split(path.rstrip("/"))
+    stage = os.path.join(parent, f".restore-{name}")
+    family = family_that_answers(place)
+    restic = Restic(place, configuration.ca_file, cache_folder, program)
+    snapshot = restic.newest(configuration.host, configuration.policy)
+    os.makedirs(parent, exist_ok=True)
+    remove_tree(stage)
+    os.mkdir(stage, 0o700)
+    try:
+        sums_path = f"/var/lib/jizuo/backup/{configuration.policy}.manifest"
+        comparison = _fetch(restic, snapshot.id, stage, path, sums_path)
+        if comparison.mismatched or comparison.missing:
+            bad = [os.fsdecode(one) for one in (comparison.mismatched + comparison.missing)[:3]]
+            raise JobError(
+                "content_differs",
+                f"{len(comparison.mismatched)} files differ from the manifest and {len(comparison.missing)} are "
+                f"missing: {', '.join(bad)}; nothing was put in place",
+            )
+        os.rename(stage + path, path)
+    finally:
+        remove_tree(stage)
+    ended = now()
+    return {
+        "policy": configuration.policy,
+        "host": configuration.host,
+        "repository": node,
+        "path": path,
+        "snapshot": snapshot.id[:8],
+        "snapshot_at": snapshot.time,
+        "family": family,
+        "started_at": text(began),
+        "ended_at": text(ended),
+        "seconds": round((ended - began).total_seconds(), 3),
+        "files": comparison.matched,
+        "total_bytes": comparison.total_bytes,
+        "changed": len(comparison.changed),
+        "mismatched": len(comparison.mismatched),
+        "missing": len(comparison.missing),
+    }
+
+
+def _fetch(restic: Restic, snapshot: str, stage: str, path: str, sums_path: str) -> manifest.Comparison:
+    includes = [
+        argument for one in (path, sums_path) for argument in ("--include", pattern_of(os.fsencode(one)))
+    ]
+    restic.must("restore", "--no-lock", "--target", stage, *includes, snapshot)
+    root = os.fsencode(stage)
+    restored_sums = root + os.fsencode(sums_path)
+    try:
+        sums = manifest.read_sums(restored_sums)
+        scanned_ns = os.stat(restored_sums).st_mtime_ns
+    except (OSError, ValueError) as error:
+        raise JobError("no_manifest", f"snapshot {snapshot[:8]} holds no manifest to compare with: {error}") from error
+    below = os.fsencode(path) + b"/"
+    wanted = {name: digest for name, digest in sums.items() if name.startswith(below)}
+    if not wanted or not os.path.isdir(stage + path):
+        raise JobError("nothing_restored", f"snapshot {snapshot[:8]} holds nothing at {path}")
+    return manifest.compare(root, wanted, scanned_ns)

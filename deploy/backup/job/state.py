@@ -1,0 +1,103 @@
+"""What a job says of itself, kept over restarts: one small JSON file, replaced whole after every step."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from datetime import datetime
+from typing import Any
+
+VERSION = 1
+
+
+def now() -> datetime:
+    """This moment with the offset of the time zone that the unit sets (TZ)."""
+    return datetime.now().astimezone()
+
+
+def text(moment: datetime) -> str:
+    """ISO 8601 with offset, in milliseconds."""
+    return moment.isoformat(timespec="milliseconds")
+
+
+def seconds_since(moment: str) -> float:
+    """Seconds from an ISO 8601 moment until now; infinite where there is none or it cannot be read."""
+    try:
+        return (now() - datetime.fromisoformat(moment)).total_seconds()
+    except (ValueError, TypeError):
+        return float("inf")
+
+
+class State:
+    """The state file of one policy; `data` is its content, `write` makes it last."""
+
+    def __init__(self, path: str, policy: str, host: str, rpo_seconds: int) -> None:
+        self.path = path
+        self.data: dict[str, Any] = _read(path)
+        if self.data.get("version") != VERSION or self.data.get("policy") != policy:
+            self.data = {"backup": None, "last_success_at": "", "repositories": {}}
+        self.data.update(version=VERSION, policy=policy, host=host, rpo_seconds=rpo_seconds)
+
+    def repository(self, node: str, role: str) -> dict[str, Any]:
+        """What is known of a repository; changed in place."""
+        known: dict[str, Any] = self.data["repositories"].setdefault(node, {})
+        known["role"] = role
+        for field in ("snapshot", "snapshot_at", "check_success_at", "restore_success_at", "restored_snapshot_at"):
+            known.setdefault(field, "")
+        for field in ("copy", "check", "restore_test"):
+            known.setdefault(field, None)
+        return known
+
+    def keep_only(self, nodes: list[str]) -> None:
+        """Forget repositories that the policy no longer names."""
+        known = self.data["repositories"]
+        self.data["repositories"] = {node: known[node] for node in nodes if node in known}
+
+    def write(self) -> None:
+        """Replace the file: a reader sees the old state or the new one, also after a power cut.
+
+        Raises:
+            OSError: the folder cannot be written; the old file stays as it was.
+        """
+        self.data["written_at"] = text(now())
+        folder = os.path.dirname(self.path)
+        handle, scratch = tempfile.mkstemp(dir=folder, prefix=".state.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                json.dump(self.data, file, ensure_ascii=False, indent=1)
+                file.write("\n")
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+            os.replace(scratch, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(scratch)
+            raise
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: str) -> dict[str, Any]:
+    """The old state; a file that cannot be read is set aside, so that a job still says how it goes now."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        if isinstance(content, dict) and isinstance(content.get("repositories"), dict):
+            return content
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        pass
+    with contextlib.suppress(OSError):
+        os.replace(path, path + ".unreadable")
+    return {}
