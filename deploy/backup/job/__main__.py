@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     back.add_argument("path")
     back.add_argument("--from", dest="node", required=True, help="the node whose repository to restore from")
     for command in (run, back):
-        command.add_argument("--configuration", default=CONFIGURATION_FOLDER, help="folder (default: %(default)s)")
+        command.add_argument("--configuration", default=CONFIGURATION_FOLDER, help="folder of configurations")
         command.add_argument("--state", default=os.environ.get("STATE_DIRECTORY", "/var/lib/jizuo/backup"))
         command.add_argument("--cache", default=os.environ.get("CACHE_DIRECTORY", "/var/cache/jizuo-backup"))
     options = parser.parse_args(arguments)

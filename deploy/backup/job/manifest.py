@@ -1,4 +1,4 @@
-"""Which content did every file have when it was backed up? SHA-256 of each, kept beside the snapshot and in it."""
+"""Which content did every file have when it was backed up? SHA-256 of each, kept in the snapshot too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-#: A file whose change time is this close to the last scan is read again: two changes can share one time stamp.
+#: A file that changed this shortly before the last scan is read again: two changes can share a time stamp.
 SETTLING_NS = 2_000_000_000
 CHUNK = 1024 * 1024
 
@@ -131,7 +131,7 @@ def read_sums(path: bytes) -> dict[bytes, str]:
 
 
 def write_index(path: str, manifest: dict[bytes, Entry], scanned_ns: int) -> None:
-    """Keep the manifest for the next scan; a cache that may be lost. NUL-separated: names hold anything else."""
+    """Keep the manifest for the next scan: a cache that may be lost, NUL-separated (names hold all else)."""
     with open(path + ".new", "wb") as file:
         file.write(b"%d\0" % scanned_ns)
         for name, entry in manifest.items():

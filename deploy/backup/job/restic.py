@@ -1,4 +1,4 @@
-"""How the job runs restic: argument lists without a secret, what its exit codes mean, why it failed in one word."""
+"""How the job runs restic: argument lists without a secret, and why it failed in one word."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ REASONS = (
     (re.compile(r"Is there a repository at the following location"), "repository_missing"),
     (re.compile(r"no space left on device|507 Insufficient Storage"), "disk_full"),
     (re.compile(r"already locked"), "locked"),
-    (re.compile(r"connection refused|no route to host|network is unreachable|i/o timeout|no such host"), "unreachable"),
+    (
+        re.compile(r"connection refused|no route to host|is unreachable|i/o timeout|no such host"),
+        "unreachable",
+    ),
 )
 #: How long a repository's host may take to accept a connection, in seconds and for each address.
 CONNECT_SECONDS = 5.0
@@ -65,25 +68,28 @@ def family_that_answers(place: RepositoryPlace) -> str:
     except OSError as error:
         raise JobError("unreachable", f"{place.host} has no address: {error}") from error
     for family, kind, protocol, _, address in addresses:
+        number = str(address[0])
         try:
             with socket.socket(family, kind, protocol) as connection:
                 connection.settimeout(CONNECT_SECONDS)
                 connection.connect(address)
             return "ipv6" if family == socket.AF_INET6 else "ipv4"
         except OSError as error:
-            tried.append(f"[{address[0]}]:{address[1]}: {error}")
+            tried.append(f"{number} port {place.port}: {error}")
     raise JobError("unreachable", f"{place.node} does not answer: {'; '.join(tried)}")
 
 
 class Restic:
     """restic with the files that open one repository."""
 
-    def __init__(self, place: RepositoryPlace, ca_file: str, cache_folder: str, program: str = "restic") -> None:
+    def __init__(
+        self, place: RepositoryPlace, ca_file: str, cache_folder: str, program: str = "restic"
+    ) -> None:
         self.place = place
         self.program = program
         self.ca_file = ca_file
         self.cache_folder = cache_folder
-        self.secrets = [secret for path in (place.repository_file, place.password_file) for secret in _secrets(path)]
+        self.secrets = _secrets(place.repository_file) + _secrets(place.password_file)
 
     def run(self, *arguments: str, source: Restic | None = None) -> Done:
         """Run restic on this repository and wait; output and errors hold no secret.
@@ -106,8 +112,7 @@ class Restic:
         environment["RESTIC_PROGRESS_FPS"] = "0.02"
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env=environment, check=False,
+                command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False
             )
         except FileNotFoundError as error:
             raise JobError("restic", f"{self.program} is not installed; run the backup deploy") from error

@@ -1,4 +1,4 @@
-"""Bring data back from a repository: to one side first, compared with the manifest, then put in place whole."""
+"""Bring data back from a repository: beside their place first, compared, then put in place whole."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def restore(
     backup time, and are renamed into it at once. Data that are there are never written over.
 
     Returns:
-        What happened: `snapshot`, `snapshot_at` (restic's time), `started_at`, `ended_at`, `seconds`, `family`,
-        `files` (compared and the same), `total_bytes`, `changed` (written to while they were backed up),
-        `mismatched`, `missing`, `placed`.
+        What happened: `policy`, `host`, `repository`, `path`, `snapshot`, `snapshot_at` (restic's time),
+        `started_at`, `ended_at`, `seconds`, `family`, `files` (compared and the same), `total_bytes`,
+        `changed` (written to while they were backed up), `mismatched`, `missing`.
 
     Raises:
         JobError: nothing was put in place; the message says why.
@@ -31,7 +31,7 @@ def restore(
     place = next((one for one in configuration.repositories if one.node == node), None)
     if place is None:
         names = ", ".join(one.node for one in configuration.repositories)
-        raise JobError("no_repository", f"the policy {configuration.policy} has no repository on {node}, but on {names}")
+        raise JobError("no_repository", f"{configuration.policy} has no repository on {node}, but on {names}")
     if os.path.lexists(path):
         raise JobError("exists", f"{path} is there; move it away first, a restore writes over nothing")
     began = now()
@@ -50,7 +50,7 @@ def restore(
             bad = [os.fsdecode(one) for one in (comparison.mismatched + comparison.missing)[:3]]
             raise JobError(
                 "content_differs",
-                f"{len(comparison.mismatched)} files differ from the manifest and {len(comparison.missing)} are "
+                f"{len(comparison.mismatched)} files differ from the manifest, {len(comparison.missing)} are "
                 f"missing: {', '.join(bad)}; nothing was put in place",
             )
         os.rename(stage + path, path)
@@ -87,7 +87,7 @@ def _fetch(restic: Restic, snapshot: str, stage: str, path: str, sums_path: str)
         sums = manifest.read_sums(restored_sums)
         scanned_ns = os.stat(restored_sums).st_mtime_ns
     except (OSError, ValueError) as error:
-        raise JobError("no_manifest", f"snapshot {snapshot[:8]} holds no manifest to compare with: {error}") from error
+        raise JobError("no_manifest", f"snapshot {snapshot[:8]} holds no manifest: {error}") from error
     below = os.fsencode(path) + b"/"
     wanted = {name: digest for name, digest in sums.items() if name.startswith(below)}
     if not wanted or not os.path.isdir(stage + path):

@@ -44,8 +44,9 @@ class State:
         """What is known of a repository; changed in place."""
         known: dict[str, Any] = self.data["repositories"].setdefault(node, {})
         known["role"] = role
-        for field in ("snapshot", "snapshot_at", "check_success_at", "restore_success_at", "restored_snapshot_at"):
+        for field in ("snapshot", "snapshot_at", "check_success_at", "restore_success_at"):
             known.setdefault(field, "")
+        known.setdefault("restored_snapshot_at", "")
         for field in ("copy", "check", "restore_test"):
             known.setdefault(field, None)
         return known

@@ -1,4 +1,4 @@
-"""The steps of a backup job: snapshot, copies, repository checks, restore tests; the state says how each went."""
+"""The steps of a backup job: snapshot, copies, repository checks, restore tests, each told in the state."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ class Job:
         self.configuration = configuration
         self.cache_folder = cache_folder
         self.say = say
-        base = os.path.join(state_folder, configuration.policy)
+        policy = configuration.policy
+        base = os.path.join(state_folder, policy)
         self.sums_path = base + ".manifest"
-        self.index_path = os.path.join(cache_folder, configuration.policy + ".index")
-        self.state = State(base + ".json", configuration.policy, configuration.host, configuration.rpo_seconds)
+        self.index_path = os.path.join(cache_folder, policy + ".index")
+        self.state = State(base + ".json", policy, configuration.host, configuration.rpo_seconds)
         self.state.keep_only([place.node for place in configuration.repositories])
         self.restic = {
             place.node: Restic(place, configuration.ca_file, cache_folder, program)
@@ -100,8 +101,8 @@ class Job:
                 # It was there: making a new, empty one would hide that all history is lost.
                 raise JobError(
                     "repository_missing",
-                    f"the repository on {place.node} is gone; restore it from a copy, or remove {self.state.path} "
-                    "to begin anew",
+                    f"the repository on {place.node} is gone; restore it from a copy, or remove "
+                    f"{self.state.path} to begin anew",
                 )
             self.restic[place.node].must("init")
             done = self._restic_backup(began)
@@ -114,10 +115,19 @@ class Job:
         configuration = self.configuration
         exclude = [argument for pattern in configuration.exclude for argument in ("--exclude", pattern)]
         return self.restic[configuration.primary.node].run(
-            "backup", "--json", "--host", configuration.host, "--tag", configuration.policy,
+            "backup",
+            "--json",
+            "--host",
+            configuration.host,
+            "--tag",
+            configuration.policy,
             # The snapshot holds all that was there at this moment; what came later may be in it or not.
-            "--time", began.strftime("%Y-%m-%d %H:%M:%S"),
-            *exclude, "--", *configuration.paths, self.sums_path,
+            "--time",
+            began.strftime("%Y-%m-%d %H:%M:%S"),
+            *exclude,
+            "--",
+            *configuration.paths,
+            self.sums_path,
         )
 
     def _read_summary(self, step: dict[str, Any], done: Done, began: datetime, known: dict[str, Any]) -> None:
@@ -231,8 +241,9 @@ class Job:
             step.update(mismatched=_names(found.mismatched), missing=_names(found.missing))
             raise JobError(
                 "content_differs",
-                f"{len(found.mismatched)} restored files differ from what was backed up, {len(found.missing)} "
-                f"are missing: {', '.join(_names(found.mismatched + found.missing)[:3])}",
+                f"{len(found.mismatched)} restored files differ from what was backed up, "
+                f"{len(found.missing)} are missing: "
+                f"{', '.join(_names(found.mismatched + found.missing)[:3])}",
             )
 
     def _files_in(self, place: RepositoryPlace, snapshot: str) -> set[str]:
