@@ -28,6 +28,7 @@ PACKAGES = ("nftables", "chrony", "rsyslog", "prometheus-node-exporter", "libpam
 def base() -> None:
     """Packages from the mirror, accounts, SSH, kernel settings, time, logs, node exporter, firewall."""
     data = here()
+    files(name="names and login rules", wanted=login_rules(data))
     files(name="package source", wanted=package_source(data), activate=["apt-get -qq update"])
     debian_packages(name="packages", names=PACKAGES)
     files(name="accounts", wanted=accounts(data), activate=["systemd-sysusers /etc/sysusers.d/jizuo.conf"])
@@ -55,7 +56,6 @@ def base() -> None:
         activate=["systemctl restart systemd-journald rsyslog"],
         confirm=["systemctl is-active -q rsyslog"],
     )
-    files(name="names and login rules", wanted=login_rules(data))
     firewall(name="firewall", rules=rules(data), reach=[data.management[family] for family in Family])
     units(name="services", running=["chrony.service", "rsyslog.service", "nftables.service",
                                     "prometheus-node-exporter.service", "ssh.service"])
@@ -117,7 +117,7 @@ def forwards(data: HostData) -> int:
 
 def time_service(data: HostData, *, container: bool) -> list[File]:
     """chrony from the city's servers. A container may not set the kernel's clock: there chrony only serves and measures."""
-    dropin = "[Unit]\nConditionCapability=\n[Service]\nExecStart=\nExecStart=/usr/sbin/chronyd -F 1 -x\n"
+    dropin = "[Unit]\nConditionCapability=\n[Service]\nExecStart=\nExecStart=!/usr/sbin/chronyd $DAEMON_OPTS -x\n"
     return [
         File("/etc/chrony/chrony.conf", render(TEMPLATES / "chrony.conf.j2", data=data)),
         File("/etc/systemd/system/chrony.service.d/jizuo.conf", dropin if container else None),
