@@ -1,0 +1,1 @@
+"""Records as metric families: a pure function for each family of checks."""
