@@ -30,7 +30,7 @@ from inventories.sources import R, Source
 from inventories.tables import Table
 from inventories.texts import read_text
 
-_CHUNK = 2000
+_CHUNK = 256
 
 
 def read_rows(path: Path, record: type[R], *key: str) -> tuple[Source[R], list[Problem]]:
@@ -48,6 +48,9 @@ def read_rows(path: Path, record: type[R], *key: str) -> tuple[Source[R], list[P
     if text is None:
         return Source(str(path), readable=False), problems
     table = Table(str(path), text)
+    if not table.header:
+        empty = Problem(str(path), 1, 1, "the file holds no row", f"write its header: {','.join(columns(record))}")
+        return Source(str(path), readable=False), [*problems, *(table.problems or [empty])]
     reader = _Reader(table, record, key)
     reader.check_header()
     if reader.problems:
@@ -112,9 +115,11 @@ class _Reader(Generic[R]):
         first = 0
         while chunk := list(itertools.islice(rows, _CHUNK)):
             records = self._convert(chunk)
-            pairs = enumerate(records, first) if records is not None else self._read_singly(chunk, first)
-            for number, record in pairs:
-                self._add(number, record)
+            if records is None:
+                for number, record in self._read_singly(chunk, first):
+                    self._add(number, record)
+            else:
+                self._add_all(records, first)
             first += len(chunk)
 
     @functools.cached_property
@@ -201,8 +206,22 @@ class _Reader(Generic[R]):
         cells = dict(zip(self.header, row, strict=False))
         return ",".join(cells.get(name, "") for name in self.key)
 
+    def _add_all(self, records: list[R], first: int) -> None:
+        known = self.source.records
+        keyed = {self._key_of(record): record for record in records}
+        if len(keyed) == len(records) and known.keys().isdisjoint(keyed):
+            known.update(keyed)
+            return
+        for number, record in enumerate(records, first):
+            self._add(number, record)
+
+    def _key_of(self, record: R) -> str:
+        if len(self.key) == 1:
+            return str(getattr(record, self.key[0]))
+        return ",".join([getattr(record, name) for name in self.key])
+
     def _add(self, number: int, record: R) -> None:
-        key = ",".join([getattr(record, name) for name in self.key])
+        key = self._key_of(record)
         first = self.source.records.setdefault(key, record)
         if first is record or (self.record is Allocation and first == record):
             return  # a union merge may leave an allocation that both branches added twice

@@ -74,6 +74,12 @@ class Draft:
     problems: list[Problem]
     suggestions: Suggestions = field(default_factory=Suggestions)
 
+    @property
+    def city_division(self) -> str:
+        """The code of the city, an empty string while that is not known."""
+        code = self.layout.division if self.layout is not None else ""
+        return code if code and self.divisions.knows(code) else ""
+
     def report(
         self,
         source: Source[R],

@@ -30,7 +30,7 @@ def read_text(path: Path) -> tuple[str | None, list[Problem]]:
         reason = error.strerror or str(error)
         fix = f"make it readable for this account: chmod u+r {shlex.quote(str(path))}"
         return None, [Problem(str(path), 1, 1, f"the file cannot be read: {reason}", fix)]
-    if not raw.strip():
+    if not raw.removeprefix(codecs.BOM_UTF8).strip():
         return None, [
             Problem(str(path), 1, 1, "the file is empty", "write its header and rows, or remove it")
         ]

@@ -92,7 +92,7 @@ def _check_copy(draft: Draft, key: str, number: int, name: str) -> None:
     """A copy is off-site only in another prefecture city, not in another rack (GB/T 22239 8.1.4.9 b)."""
     node = draft.nodes.records[name]
     site = draft.sites.records.get(node.site)
-    city = draft.layout.division if draft.layout else ""
+    city = draft.city_division
     if site is not None and site.role is SiteRole.OFFSITE and node.role is NodeRole.OFFSITE:
         return  # that its site is in another city is the rule of sites
     if site is not None and city and (site.division == city or city in ancestors(site.division)):

@@ -14,7 +14,8 @@ _SITE_ROLES = {
     NodeRole.OPERATIONS: (SiteRole.OPERATIONS,),
     NodeRole.CLIENT: (SiteRole.ACCESS,),
 }
-_CLOUD_OF = {SiteRole.CLOUD: Cloud.GOVERNMENT, SiteRole.XINCHUANG: Cloud.XINCHUANG}
+#: The cloud of the nodes at a site of each role.
+CLOUD_OF = {SiteRole.CLOUD: Cloud.GOVERNMENT, SiteRole.XINCHUANG: Cloud.XINCHUANG}
 #: Names that the address plan gives to something else in the city's zone.
 _RESERVED = ("localhost", "management", "gateway")
 
@@ -40,7 +41,7 @@ def _check_place(draft: Draft, key: str, node: Node, site: Site) -> None:
         what = f"{with_article(node.role)} node stands at the {site.role} site {site.id}"
         wanted = " or ".join(roles)
         draft.report(draft.nodes, key, "site", what, f"write a site with the role {wanted}, or another role")
-    cloud = _CLOUD_OF.get(site.role)
+    cloud = CLOUD_OF.get(site.role)
     if cloud is not None and node.role is NodeRole.CLOUD and node.cloud is not cloud:
         what = f"cloud is {node.cloud}, but site {site.id} is of the {cloud} cloud"
         draft.report(draft.nodes, key, "cloud", what, f"write {cloud}")

@@ -40,7 +40,7 @@ def _check_core(draft: Draft) -> None:
 
 def _check_access(draft: Draft, key: str, site: Site) -> None:
     report = draft.report
-    if site.id != site.division:
+    if site.id != site.division and draft.divisions.knows(site.division):
         what = f"the access site of division {site.division} has another id"
         report(
             draft.sites, key, "id", what, f"write {site.division}: an access site's id is its division's code"
@@ -51,7 +51,7 @@ def _check_access(draft: Draft, key: str, site: Site) -> None:
         return
     if draft.divisions.knows(site.division):
         _check_level(draft, key, site, LEVEL_OF[len(site.division)])
-        city = draft.layout.division if draft.layout else ""
+        city = draft.city_division
         if city and city not in ancestors(site.division):
             what = f"division {site.division} is not below the city {city}"
             report(draft.sites, key, "division", what, "remove the site, or change division in city.toml")
@@ -103,9 +103,9 @@ def _check_city_site(draft: Draft, key: str, site: Site) -> None:
     if site.parent:
         what = f"{with_article(site.role)} site has no parent"
         draft.report(draft.sites, key, "parent", what, "leave it empty: it is a site of the city itself")
-    if draft.layout is None or not draft.divisions.knows(site.division):
+    city = draft.city_division
+    if draft.layout is None or not city or not draft.divisions.knows(site.division):
         return
-    city = draft.layout.division
     if site.role is not SiteRole.OFFSITE:
         if site.division != city:
             what = f"{with_article(site.role)} site stands in division {site.division}"

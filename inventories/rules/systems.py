@@ -6,7 +6,8 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from inventories.problems import shown
-from inventories.records import HostedBy, NetworkZone, NodeRole, System
+from inventories.records import HostedBy, NetworkZone, System
+from inventories.rules.nodes import CLOUD_OF
 from inventories.sources import Draft
 
 #: The schemes that have a probe, and whether an endpoint of the scheme must name a port or a path.
@@ -25,9 +26,11 @@ def check(draft: Draft) -> None:
                 place = (draft.systems, key, "nodes")
                 fix = "add it to nodes.csv"
                 draft.report_unknown(place, "node", name, draft.nodes.records, fix, number)
-            elif node is not None and node.role is NodeRole.CLOUD and node.cloud is not system.cloud:
-                what = f"cloud is {system.cloud}, but its node {name} is of the {node.cloud} cloud"
-                draft.report(draft.systems, key, "cloud", what, f"write {node.cloud}, or another node")
+            elif node is not None and node.site in draft.sites.records:
+                cloud = CLOUD_OF.get(draft.sites.records[node.site].role)
+                if cloud is not None and cloud is not system.cloud:
+                    what = f"cloud is {system.cloud}, but its node {name} is of the {cloud} cloud"
+                    draft.report(draft.systems, key, "cloud", what, f"write {cloud}, or another node")
         for number, endpoint in enumerate(system.endpoints):
             _check_endpoint(draft, key, endpoint, number)
         _check_sense(draft, key, system)

@@ -1,0 +1,128 @@
+"""Are problems that several files make together found at once, in order, and nothing that only follows?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inventories.load import load_city
+from inventories.problems import InventoryError
+
+from .breaking import break_file, problems_of
+
+
+def told(folder: Path) -> list[str]:
+    """The problems without the folder, as a person reads them."""
+    return [str(problem).replace(f"{folder}/", "") for problem in problems_of(folder)]
+
+
+def test_the_small_city_has_no_problem(small_city: Path) -> None:
+    city = load_city(small_city)
+    assert len(city.sites) == 14
+    assert city.systems["gov-data-portal"].rpo == 4 * 3600
+    assert city.systems["egov-extranet"].nodes == ("core-a", "core-b")
+    assert city.backups["gov-service"].rto == 15 * 60
+    assert city.allocations["management"] == {"core-a": 1, "core-b": 2}
+    assert city.layout.ipv4.county_sizes == {"360902": 18, "360902400": 22}
+
+
+def test_everything_is_reported_at_once_in_order_of_files_and_lines(small_city: Path) -> None:
+    edits = [
+        ("city.toml", "township = 48", "township = ▸40"),
+        ("city.toml", '"192.0.2.0/24"', '▸"127.0.0.0/24"'),
+        ("divisions.csv", "慈化居委会,village,360902105\n", "慈化居委会,village,▸360902106\n"),
+        ("sites.csv", "cloud,3609,city,cloud,both,", "cloud,3609,city,cloud,both,▸360902"),
+        ("nodes.csv", "节点1,debian,x86_64,xinchuang", "节点1,▸redhat,▸mips,xinchuang"),
+        ("nodes.csv", "ops-1,operations,", "ops-1,▸operation,"),
+        ("links.csv", "juwei-up,cihua,", "juwei-up,▸chiua,"),
+        ("units.csv", "data-bureau,市数据局", "data-bureau,▸ 市数据局"),
+        ("systems.csv", "4(1),approval-bureau", "4(1),▸approval"),
+        ("backups.toml", '"*-*-* *:05/15:00"', '▸"often"'),
+        ("allocations.csv", "core-b,2", "core-b,▸1"),
+    ]
+    expected: list[tuple[str, int, int]] = []
+    for number, (file, old, new) in enumerate(edits):
+        found = break_file(small_city, file, old, new)
+        # Two edits of one file: positions of the first may not move, so each file is edited top down.
+        assert found, edits[number]
+        expected += found
+    assert [(p.file, p.line, p.column) for p in problems_of(small_city)] == expected
+
+
+def test_a_missing_uplink_is_one_problem_at_the_highest_site_behind_it(small_city: Path) -> None:
+    break_file(small_city, "links.csv", "cihua-up,yuanzhou,cihua,uplink,both\n", "")
+    [problem] = told(small_city)
+    assert problem.startswith(
+        "sites.csv:11:1: site 360902105 cannot be reached from the core: its node cihua "
+    )
+    assert "nor 4 more nodes behind it" in problem
+    assert problem.endswith("add a link from a reachable node to cihua in links.csv")
+
+
+def test_one_of_two_uplinks_is_enough(small_city: Path) -> None:
+    break_file(small_city, "links.csv", "yz-b,core-b,yuanzhou,uplink,b\n", "")
+    assert told(small_city) == []
+
+
+def test_a_site_without_node_is_an_orphan(small_city: Path) -> None:
+    break_file(
+        small_city, "nodes.csv", "guanyuan,360902400001,router,官园社区接入路由器,debian,x86_64,none\n", ""
+    )
+    break_file(small_city, "links.csv", "guanyuan-up,zone,guanyuan,uplink,both\n", "")
+    [problem] = told(small_city)
+    assert problem.startswith(
+        "sites.csv:15:1: site 360902400001 cannot be reached from the core: it has no node"
+    )
+
+
+def test_a_city_without_core_says_so_once(small_city: Path) -> None:
+    text = (small_city / "sites.csv").read_text(encoding="utf-8")
+    (small_city / "sites.csv").write_text(text.replace(",city,core,", ",city,backup,"), encoding="utf-8")
+    problems = told(small_city)
+    assert problems[0].startswith("sites.csv:1:19: no site has the role core")
+    # The links that begin at what is no core any longer are wrong too, and are told as such.
+    assert {problem.split(":")[0] for problem in problems[1:]} == {"links.csv"}
+
+
+def test_an_off_site_copy_in_the_same_city_is_no_off_site_copy(small_city: Path) -> None:
+    break_file(small_city, "backups.toml", 'rpo = "4h"', 'rpo = "4h"  # four hours')
+    text = (small_city / "backups.toml").read_text(encoding="utf-8")
+    (small_city / "backups.toml").write_text(text.replace('"offsite-1"', '"backup-1"', 1), encoding="utf-8")
+    [problem] = told(small_city)
+    assert problem == (
+        "backups.toml:8:11: the copy on backup-1 stays in the same city 3609: it is not off-site; "
+        "write a node of an offsite site in another prefecture city"
+    )
+
+
+def test_management_may_lie_in_the_last_county_of_the_city_or_apart(small_city: Path) -> None:
+    break_file(small_city, "city.toml", 'ipv4 = "198.19.240.0/24"', 'ipv4 = "10.9.0.0/16"')
+    break_file(small_city, "city.toml", 'ipv6 = "2001:db8:ff00::/64"', 'ipv6 = "fd00:9::/64"')
+    assert told(small_city) == []
+
+
+def test_a_refused_row_is_not_unknown_to_others(small_city: Path) -> None:
+    break_file(small_city, "nodes.csv", "yuanzhou,360902,router", "yuanzhou,360902,▸rooter")
+    assert len(told(small_city)) == 1
+    break_file(small_city, "divisions.csv", "360902,袁州区,county,3609\n", "360902,袁州区,▸contry,3609\n")
+    assert [problem.split(": ")[0] for problem in told(small_city)] == [
+        "divisions.csv:5:12",
+        "nodes.csv:4:17",
+    ]
+
+
+def test_an_unreadable_file_makes_nothing_unknown(small_city: Path) -> None:
+    break_file(small_city, "nodes.csv", "id,site,role", "id,▸sites,role")
+    problems = told(small_city)
+    assert [problem.split(": ")[0] for problem in problems] == ["nodes.csv:1:4", "nodes.csv:1:48"]
+
+
+@pytest.mark.parametrize("count", [3000])
+def test_thousands_of_problems_take_no_time_to_tell(small_city: Path, count: int) -> None:
+    with (small_city / "nodes.csv").open("a", encoding="utf-8") as nodes:
+        nodes.writelines(f"n{number},3609021{number:05},router,,,,\n" for number in range(count))
+    with pytest.raises(InventoryError) as caught:
+        load_city(small_city)
+    assert len(caught.value.problems) == count
+    assert str(caught.value).count("\n") == count - 1
