@@ -14,7 +14,7 @@ _UMASK = re.compile(r"\bumask\s+(?P<mask>0?[0-7]{3})\b")
 _FIRST_PERSON = 1000
 _NOBODY = 65534
 #: A rule that allows every command: `name host=(user) [TAGS:] ALL` (sudoers(5)).
-_SUDO_ALL = re.compile(r"^(?P<who>[%\w.-]+)\s+\S+\s*=\s*(\([^)]*\)\s*)?((?:[A-Z_]+:\s*)*)ALL\s*$")
+_SUDO_ALL = re.compile(r"^(?P<who>[%\w.-]+)\s+\S+\s*=\s*(\([^)]*\)\s*)?((?:[A-Z_]+:\s*)*)ALL\s*(,|$)")
 _SUDO_RULE = re.compile(r"^(?P<who>[%\w.-]+)\s+\S+\s*=")
 
 

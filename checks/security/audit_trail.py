@@ -110,7 +110,8 @@ def protection(facts: Facts, profile: Profile) -> list[Requirement]:
         retention = Requirement(
             "retention",
             True if is_enough else None if forwards else False,
-            f"{where} kept {days:g} days here" + ("" if is_enough else ", the log collector keeps them"),
+            f"{where} kept {days:g} days here"
+            + ("" if is_enough or not forwards else ", longer at the collector"),
         )
     files = Requirement("closed", not readable, f"{' '.join(readable) or 'no log'} is open to everybody")
     return [forwarding, retention, files]

@@ -106,7 +106,7 @@ def require_own_collector(capture: Capture, digest: str) -> None:
     found = collector_of(capture)
     if found != digest:
         raise CollectorAltered(
-            f"the host's collector is not this auditor's (SHA-256 {found[:12] or 'unknown'}, not {digest[:12]}); "
+            f"the host's collector is not this auditor's (SHA-256 {found[:12]}, not {digest[:12]}); "
             "deploy the base role again, and find out who changed it"
         )
 

@@ -15,6 +15,7 @@ from inventories.records import Family
 
 _TABLES = {Family.IPV4: ("inet", "ip"), Family.IPV6: ("inet", "ip6")}
 _PROTOCOL_NUMBERS = {"tcp": 6, "udp": 17}
+_TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
 _DENY = ("drop", "reject")
 _SOURCE_META = frozenset(
     {"iif", "iifname", "iiftype", "iifgroup", "ibrname", "ibriifname", "sdif", "sdifname"}
@@ -159,6 +160,10 @@ class _Walk:
         return branches
 
     def _match(self, operator: str, left: Any, right: Any) -> _Known:
+        if self._is_of_another_protocol(
+            left
+        ):  # nft lists no match on the protocol that goes before such a one
+            return _Known.FALSE
         answer = self._compare(left, right)
         if operator not in ("!=", "==", "in"):
             return answer if answer in (_Known.SOURCE, _Known.NOT_SOURCE) else _Known.UNKNOWN
@@ -176,12 +181,27 @@ class _Walk:
         if kind == "ct":
             return self._holds("new", right) if value["key"] == "state" else _Known.UNKNOWN
         if kind == "payload":
-            return self._compare_payload(value.get("protocol", ""), value.get("field", ""), right)
+            return self._compare_payload(value.get("field", ""), right)
         if kind == "fib" and "saddr" in value.get("flags", []):
             return _Known.SOURCE
         if kind == "concat":
-            return _Known.SOURCE if any(_is_source(part) for part in value) else _Known.UNKNOWN
+            return self._compare_together(value, right)
         return _Known.UNKNOWN
+
+    def _compare_together(self, parts: list[Any], right: Any) -> _Known:
+        """Several parts against elements that have a value for each (`ip saddr . tcp dport @set`)."""
+        answers = {_Known.FALSE}
+        for element in self._elements(right):
+            values = element.get("concat", []) if isinstance(element, dict) else []
+            known = {self._match("==", part, value) for part, value in zip(parts, values, strict=False)}
+            if _Known.FALSE not in known:
+                answers.add(
+                    max(known, default=_Known.UNKNOWN) if _Known.SOURCE not in known else _Known.SOURCE
+                )
+        for answer in (_Known.TRUE, _Known.UNKNOWN, _Known.SOURCE):
+            if answer in answers:
+                return answer
+        return _Known.FALSE
 
     def _compare_meta(self, key: str, right: Any) -> _Known:
         if key == "nfproto":
@@ -197,15 +217,18 @@ class _Walk:
             return _Known.FALSE if interfaces and all(name == "lo" for name in interfaces) else _Known.SOURCE
         return _Known.UNKNOWN
 
-    def _compare_payload(self, protocol: str, field: str, right: Any) -> _Known:
-        own = {"ip": Family.IPV4, "ip6": Family.IPV6, "arp": None, "icmp": None, "icmpv6": None}
-        if protocol in own and own[protocol] is not self._family:
-            return _Known.FALSE
+    def _is_of_another_protocol(self, left: Any) -> bool:
+        payload = left.get("payload", {}) if isinstance(left, dict) else {}
+        protocol = payload.get("protocol", "")
+        families = {"ip": Family.IPV4, "ip6": Family.IPV6, "arp": None, "icmp": None, "icmpv6": None}
+        if protocol in families:
+            return families[protocol] is not self._family
+        return protocol in _TRANSPORTS and protocol != self._protocol
+
+    def _compare_payload(self, field: str, right: Any) -> _Known:
         if field == "saddr":
             everybody = any(_is_everybody(element) for element in self._elements(right))
             return _Known.TRUE if everybody else _Known.SOURCE
-        if protocol in ("tcp", "udp", "th", "sctp", "dccp") and protocol not in ("th", self._protocol):
-            return _Known.FALSE
         if field == "dport":
             return self._holds(self._port, right)
         if field in ("protocol", "nexthdr"):
@@ -228,12 +251,6 @@ class _Walk:
 
     def _place(self, name: str) -> tuple[str, str, str]:
         return self._chain["family"], self._chain["table"], name
-
-
-def _is_source(part: Any) -> bool:
-    if not isinstance(part, dict):
-        return False
-    return part.get("payload", {}).get("field") == "saddr" or part.get("meta", {}).get("key") in _SOURCE_META
 
 
 def _is_everybody(element: Any) -> bool:

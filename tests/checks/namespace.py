@@ -31,14 +31,24 @@ exec setpriv --inh-caps=-all --bounding-set=-all """
 NEITHER = "exec setpriv --inh-caps=-all --bounding-set=-all "
 
 
-def run(program: str, *, setup: str = DEAD_NETWORK, privileges: str = RAW, timeout: float = 60) -> Any:
-    """Run a program that prints JSON; return what it printed.
-
-    Raises:
-        subprocess.CalledProcessError: The namespace or the program failed; its note holds stderr.
-    """
+def run(
+    *arguments: str,
+    setup: str = DEAD_NETWORK,
+    privileges: str = RAW,
+    timeout: float = 60,
+    standard_input: str | None = None,
+) -> Any:
+    """Run Python with arguments; return the JSON that it printed."""
     script = f'set -e\n{setup}\n{privileges or "exec "}"$@"'
-    command = ["unshare", "--map-root-user", "--net", "sh", "-c", script, "sh", sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
+    command = ["unshare", "--map-root-user", "--net", "sh", "-c", script, "sh", sys.executable, *arguments]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        input=standard_input or "",
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -37,7 +37,7 @@ asyncio.run(main())
 
 def probe(addresses: list[str], privileges: str, **limits: float) -> dict[str, list[object]]:
     program = PROBE.format(addresses=addresses, limits=limits)
-    rows = namespace.run(program, privileges=privileges)
+    rows = namespace.run("-c", program, privileges=privileges)
     assert [row[0] for row in rows] == addresses
     return {row[0]: row[1:] for row in rows}
 
