@@ -11,7 +11,7 @@ from deploy.secrets import SecretStore, state_folder
 from inventories.hosts import host_data
 from inventories.load import load_city
 from inventories.plan import build_plan
-from inventories.records import Family, Management, NodeRole
+from inventories.records import City, Family, Management, NodeRole
 
 Groups = dict[str, list[tuple[str, dict[str, Any]]]]
 
@@ -35,11 +35,8 @@ def pyinfra_groups(path: Path) -> Groups:
     Raises:
         InventoryError: the inventory has problems; no host has been touched.
     """
-    city = load_city(path)
+    city = deployed_city(path)
     state = state_folder()
-    management = _management_of(state / "lab.json")
-    if management is not None:
-        city = msgspec.structs.replace(city, layout=msgspec.structs.replace(city.layout, management=management))
     data = host_data(city, build_plan(city))
     secrets = SecretStore(state / "secrets")
     groups: Groups = {name: [] for name in GROUPS.values()}
@@ -66,6 +63,19 @@ def pyinfra_groups(path: Path) -> Groups:
             )
         )
     return groups
+
+
+def deployed_city(path: Path) -> City:
+    """The city of an inventory folder, with the management prefixes of the lab that stands for it.
+
+    Raises:
+        InventoryError: the inventory has problems.
+    """
+    city = load_city(path)
+    management = _management_of(state_folder() / "lab.json")
+    if management is None:
+        return city
+    return msgspec.structs.replace(city, layout=msgspec.structs.replace(city.layout, management=management))
 
 
 def _management_of(record: Path) -> Management | None:
