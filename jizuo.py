@@ -51,11 +51,9 @@ class FrontDoor(click.Group):
             formatter.write_dl([(name, registered.help) for name, registered in COMMANDS.items()])
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
-        try:
-            return super().resolve_command(context, arguments)
-        except click.UsageError as error:
-            error.message += f" The commands are: {', '.join(COMMANDS)}."
-            raise
+        if arguments and arguments[0] not in COMMANDS:
+            context.fail(f"no such command: {arguments[0]}; the commands are: {', '.join(COMMANDS)}")
+        return super().resolve_command(context, arguments)
 
 
 @click.group(

@@ -63,17 +63,50 @@ class DeployResult(msgspec.Struct):
 
 
 def run_deploy(
-    inventory: Path, city: City, roles: list[str], hosts: list[str], *, dry: bool, log: Path, progress: Any = None
+    inventory: Path,
+    city: City,
+    roles: list[str],
+    hosts: list[str],
+    *,
+    dry: bool,
+    log: Path,
+    progress: Any = None,
 ) -> DeployResult:
-    """Run the roles on the hosts in one child process; `progress` takes (host, operation, outcome) as they end.
+    """Run the roles on the hosts; `progress` takes (kind of event, event) as they come.
 
-    Never raises for what goes wrong on a host: that is in the result.
+    The mirror comes first and alone, because every other host installs from it; then all hosts go their own
+    pace. Never raises for what goes wrong on a host: that is in the result.
     """
     began = time.monotonic()
+    wanted = roles or list(ROLES)
     results = {node: HostResult() for node in city.nodes if not hosts or node in hosts}
-    request = {"inventory": str(inventory), "roles": roles, "hosts": hosts, "dry": dry}
-    error = "the run ended before its end"
+    phases = [
+        (part, [node for node in results if any(city.nodes[node].role in ROLES[role] for role in part)])
+        for part in (
+            [role for role in wanted if role == "mirror"],
+            [role for role in wanted if role != "mirror"],
+        )
+    ]
+    error = ""
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for part, nodes in phases:
+        if part and nodes and not error:
+            request = {"inventory": str(inventory), "roles": part, "hosts": nodes, "dry": dry}
+            error = _run_phase(request, results, log, progress)
+    zone = ZoneInfo(city.layout.time_zone)
+    return DeployResult(
+        at=datetime.now(zone).isoformat(timespec="seconds"),
+        dry=dry,
+        roles=wanted,
+        seconds=round(time.monotonic() - began, 1),
+        hosts=results,
+        error=error,
+    )
+
+
+def _run_phase(request: dict[str, Any], results: dict[str, HostResult], log: Path, progress: Any) -> str:
+    """Run one request in a child process and add what it says to the results; returns what ended it early."""
+    error = f"the run ended before its end; see {log}"
     with log.open("ab") as words, _child(words) as child:
         assert child.stdin and child.stdout  # noqa: S101 - both are pipes
         child.stdin.write(msgspec.json.encode(request))
@@ -84,30 +117,27 @@ def run_deploy(
             if kind == "end":
                 error = ""
                 for name in event["failed"]:
-                    if not results[name].failed:
-                        results[name].failed = "facts"
-                        results[name].detail = f"see {log}"
+                    _fail(results[name], "facts", f"see {log}")
             elif kind == "error":
                 error = event["detail"]
             elif kind == "prepared":
                 for name, operations in event["pending"].items():
-                    results[name].changed = operations
+                    results[name].changed += operations
+            elif kind == "done" and event["changed"]:
+                results[event["host"]].changed.append(event["operation"])
             elif kind == "done":
-                result = results[event["host"]]
-                if event["changed"]:
-                    result.changed.append(event["operation"])
-                else:
-                    result.unchanged += 1
+                results[event["host"]].unchanged += 1
             elif kind == "failed":
-                result = results[event["host"]]
-                result.failed, result.detail = event["operation"], event["detail"]
+                _fail(results[event["host"]], event["operation"], event["detail"])
             if progress is not None:
                 progress(kind, event)
-    zone = ZoneInfo(city.layout.time_zone)
-    return DeployResult(
-        at=datetime.now(zone).isoformat(timespec="seconds"), dry=dry, roles=roles or list(ROLES),
-        seconds=round(time.monotonic() - began, 1), hosts=results, error=error,
-    )
+    return error
+
+
+def _fail(result: HostResult, operation: str, detail: str) -> None:
+    """Note the first failure of a host; what follows from it says less."""
+    if not result.failed:
+        result.failed, result.detail = operation, detail
 
 
 @contextmanager
@@ -115,7 +145,10 @@ def _child(words: Any) -> Iterator[subprocess.Popen[bytes]]:
     """The child process; ended with the parent, whatever ends the parent's interest in it."""
     child = subprocess.Popen(
         [sys.executable, "-m", "deploy.run"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=words,
+        cwd=ROOT,
     )
     try:
         yield child
@@ -145,12 +178,16 @@ Exit codes: 0 nothing to change or all done, 2 with --dry and changes pending, 1
 @click.option("--dry", is_flag=True, help="Show what would change and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
-def deploy(path: Path, roles: tuple[str, ...], limit: tuple[str, ...], dry: bool, as_json: bool, quiet: bool) -> None:
+def deploy(
+    path: Path, roles: tuple[str, ...], limit: tuple[str, ...], dry: bool, as_json: bool, quiet: bool
+) -> None:
     """Bring the hosts of the inventory PATH to the state that it describes. ROLES: all, unless named."""
     city = load_or_exit(path)
     unknown = [name for name in limit if name not in city.nodes]
     if unknown:
-        raise click.UsageError(f"no host {', '.join(unknown)} in {path}; the hosts are: {', '.join(city.nodes)}")
+        raise click.UsageError(
+            f"no host {', '.join(unknown)} in {path}; the hosts are: {', '.join(city.nodes)}"
+        )
     log = state_folder() / "deploy" / "pyinfra.log"
     with deploy_progress(quiet or as_json) as follow:
         result = run_deploy(path, city, list(roles), list(limit), dry=dry, log=log, progress=follow)
@@ -171,18 +208,26 @@ def deploy_progress(quiet: bool) -> Iterator[Any]:
         yield None
         return
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("connect", total=None)
+        total = 0
 
         def follow(kind: str, event: dict[str, Any]) -> None:
+            nonlocal total
             if kind == "stage":
                 bar.update(task, description=event["name"])
                 if not console.is_terminal:
                     click.echo(f"deploy: {event['name']}", err=True)
             elif kind == "prepared":
-                bar.update(task, description="operations", total=event["operations"])
+                total += event["operations"]
+                bar.update(task, description="operations", total=total)
                 if not console.is_terminal:
                     click.echo(f"deploy: {event['operations']} operations", err=True)
             elif kind in ("done", "failed"):
@@ -198,7 +243,13 @@ def print_result(result: DeployResult, log: Path) -> None:
     console = Console()
     table = Table("host", "changed", "unchanged", "state")
     for name, host in result.hosts.items():
-        state = f"[red]failed: {host.failed}[/]" if host.failed else "pending" if result.dry and host.changed else "ok"
+        state = (
+            f"[red]failed: {host.failed}[/]"
+            if host.failed
+            else "pending"
+            if result.dry and host.changed
+            else "ok"
+        )
         table.add_row(name, str(len(host.changed)), "-" if result.dry else str(host.unchanged), state)
     console.print(table)
     if result.dry:
@@ -214,5 +265,6 @@ def print_result(result: DeployResult, log: Path) -> None:
     console.print(
         f"{result.changed} operations {verb} on {len(result.hosts)} hosts in {result.seconds:.0f} s"
         + (f"; {len(result.failed)} hosts failed, the details are in {log}" if result.failed else ""),
-        highlight=False, soft_wrap=True,
+        highlight=False,
+        soft_wrap=True,
     )

@@ -49,7 +49,11 @@ trial={shlex.quote(CONFIGURATION)}.jizuo
 base64 -d >"$trial" <<'END'
 {encoded}
 END
-nft -c -f "$trial" >&2 </dev/null || {{ rm -f "$trial"; echo 'nft refuses the new rules; nothing was changed' >&2; exit 1; }}
+if ! nft -c -f "$trial" >&2 </dev/null; then
+    rm -f "$trial"
+    echo 'nft refuses the new rules; nothing was changed' >&2
+    exit 1
+fi
 {{ echo 'flush ruleset'; nft list ruleset; }} >/run/jizuo-nft-before
 systemctl stop jizuo-nft-rollback.timer jizuo-nft-rollback.service 2>/dev/null || true
 systemd-run --quiet --collect --unit=jizuo-nft-rollback --on-active={PATIENCE}s --timer-property=AccuracySec=100ms \\

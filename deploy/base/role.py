@@ -21,7 +21,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 KIT = Path(__file__).resolve().parents[2]
 
 #: What the base installs; the mirror must hold these.
-PACKAGES = ("nftables", "chrony", "rsyslog", "prometheus-node-exporter", "libpam-pwquality", "ca-certificates")
+PACKAGES = (
+    "nftables",
+    "chrony",
+    "rsyslog",
+    "prometheus-node-exporter",
+    "libpam-pwquality",
+    "ca-certificates",
+)
 
 
 @deploy("base")
@@ -40,7 +47,9 @@ def base() -> None:
     )
     files(
         name="kernel settings",
-        wanted=[File("/etc/sysctl.d/60-jizuo.conf", render(TEMPLATES / "sysctl.conf.j2", forwards=forwards(data)))],
+        wanted=[
+            File("/etc/sysctl.d/60-jizuo.conf", render(TEMPLATES / "sysctl.conf.j2", forwards=forwards(data)))
+        ],
         activate=["sysctl -q -p /etc/sysctl.d/60-jizuo.conf"],
     )
     files(
@@ -57,8 +66,16 @@ def base() -> None:
         confirm=["systemctl is-active -q rsyslog"],
     )
     firewall(name="firewall", rules=rules(data), reach=[data.management[family] for family in Family])
-    units(name="services", running=["chrony.service", "rsyslog.service", "nftables.service",
-                                    "prometheus-node-exporter.service", "ssh.service"])
+    units(
+        name="services",
+        running=[
+            "chrony.service",
+            "rsyslog.service",
+            "nftables.service",
+            "prometheus-node-exporter.service",
+            "ssh.service",
+        ],
+    )
 
 
 def package_source(data: HostData) -> list[File]:
@@ -85,7 +102,10 @@ def accounts(data: HostData) -> list[File]:
     deploy_key = (store / "deploy.pub").read_text(encoding="ascii")
     audit_key = (store / "audit.pub").read_text(encoding="ascii")
     return [
-        File("/etc/sysusers.d/jizuo.conf", 'u audit - "reads what the security checks need" /nonexistent /bin/sh\n'),
+        File(
+            "/etc/sysusers.d/jizuo.conf",
+            'u audit - "reads what the security checks need" /nonexistent /bin/sh\n',
+        ),
         File("/etc/ssh/authorized_keys/deploy", deploy_key),
         File(
             "/etc/ssh/authorized_keys/audit",
@@ -101,8 +121,7 @@ def accounts(data: HostData) -> list[File]:
 
 def ssh_server(data: HostData) -> list[File]:
     sudoers = (
-        "deploy ALL=(ALL:ALL) NOPASSWD: ALL\n"
-        "audit ALL=(root) NOPASSWD: /usr/local/libexec/jizuo-collect\n"
+        "deploy ALL=(ALL:ALL) NOPASSWD: ALL\naudit ALL=(root) NOPASSWD: /usr/local/libexec/jizuo-collect\n"
     )
     return [
         File("/etc/sudoers.d/jizuo", sudoers, mode="440"),
@@ -116,8 +135,10 @@ def forwards(data: HostData) -> int:
 
 
 def time_service(data: HostData, *, container: bool) -> list[File]:
-    """chrony from the city's servers. A container may not set the kernel's clock: there chrony only serves and measures."""
-    dropin = "[Unit]\nConditionCapability=\n[Service]\nExecStart=\nExecStart=!/usr/sbin/chronyd $DAEMON_OPTS -x\n"
+    """chrony from the city's servers; in a container, which may not set the kernel's clock, it serves and measures."""
+    dropin = (
+        "[Unit]\nConditionCapability=\n[Service]\nExecStart=\nExecStart=!/usr/sbin/chronyd $DAEMON_OPTS -x\n"
+    )
     return [
         File("/etc/chrony/chrony.conf", render(TEMPLATES / "chrony.conf.j2", data=data)),
         File("/etc/systemd/system/chrony.service.d/jizuo.conf", dropin if container else None),
@@ -141,7 +162,11 @@ def logs(data: HostData) -> list[File]:
 
 def login_rules(data: HostData) -> list[File]:
     """Names of the city's servers, and what assessors of MLPS level 3 look for at login (docs: checks' profile)."""
-    names = ["127.0.0.1 localhost", f"127.0.1.1 {data.fqdn} {data.name}", "::1 localhost ip6-localhost ip6-loopback"]
+    names = [
+        "127.0.0.1 localhost",
+        f"127.0.1.1 {data.fqdn} {data.name}",
+        "::1 localhost ip6-localhost ip6-loopback",
+    ]
     for name, addresses in sorted(data.neighbors.items()):
         names += [f"{address} {name}.{data.domain} {name}" for address in addresses if name != data.name]
     return [
@@ -159,5 +184,3 @@ def login_rules(data: HostData) -> list[File]:
 def rules(data: HostData) -> str:
     links = [interface.name for interface in data.interfaces if interface.kind is InterfaceKind.LINK]
     return render(TEMPLATES / "nftables.conf.j2", data=data, links=links)
-
-

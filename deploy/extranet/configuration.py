@@ -7,8 +7,8 @@ from pathlib import Path
 
 from netaddr import IPNetwork
 
-from deploy.hoststate.files import File
 from deploy.here import render
+from deploy.hoststate.files import File
 from inventories.hosts import HostData, Interface, InterfaceKind
 from inventories.topology import RoutedNode
 
@@ -55,8 +55,10 @@ def network_files(data: HostData) -> list[File]:
         if interface.kind is InterfaceKind.LAN:
             found.append(_netdev(interface.name, "bridge", "\n[Bridge]\nSTP=no\nMulticastSnooping=no\n"))
             found += [
-                File(f"/etc/systemd/network/30-{port}.network",
-                     f"[Match]\nName={port}\n\n[Network]\nBridge={interface.name}\nLinkLocalAddressing=no\n")
+                File(
+                    f"/etc/systemd/network/30-{port}.network",
+                    f"[Match]\nName={port}\n\n[Network]\nBridge={interface.name}\nLinkLocalAddressing=no\n",
+                )
                 for port in interface.ports
             ]
         found.append(_network(interface))

@@ -55,7 +55,7 @@ class FileStates(FactBase[dict[str, str]]):
             'if [ -f "$path" ] && [ ! -L "$path" ]; then '
             'sum=$(sha256sum <"$path"); printf \'%s %s %s\\n\' "${sum%% *}" "$(stat -c \'%a %U %G\' "$path")" "$path"; '
             'elif [ -e "$path" ] || [ -L "$path" ]; then printf \'other - - - %s\\n\' "$path"; '
-            'else printf \'absent %s\\n\' "$path"; fi; done'
+            "else printf 'absent %s\\n' \"$path\"; fi; done"
         )
 
     def process(self, output: Iterable[str]) -> dict[str, str]:
@@ -91,7 +91,9 @@ def files(
     it was, `activate` runs once more, and the operation fails. The whole set travels as one remote command,
     on standard input, so that no content shows in a process list or a log.
     """
-    states = host.get_fact(FileStates, paths=tuple(file.path for file in wanted), patterns=tuple(exclusive)) or {}
+    states = (
+        host.get_fact(FileStates, paths=tuple(file.path for file in wanted), patterns=tuple(exclusive)) or {}
+    )
     known = {file.path for file in wanted} | set(exclusive)
     wanted = [*wanted, *(File(path, None) for path in sorted(states) if path not in known)]
     changed = [file for file in wanted if states.get(file.path, "absent") != file.state]
@@ -129,25 +131,29 @@ def apply_script(
             f"chmod {shlex.quote(file.mode)} {place}",
             f"chown {shlex.quote(f'{file.owner}:{file.group}')} {place}",
         ]
-    lines.append('chmod 755 "$stage"; [ ! -d "$stage/new" ] || find "$stage/new" -type d -exec chmod 755 {} +')
+    lines.append(
+        'chmod 755 "$stage"; [ ! -d "$stage/new" ] || find "$stage/new" -type d -exec chmod 755 {} +'
+    )
     for command in validate:
         complaint = shlex.quote(f"validation failed, nothing was changed: {command}")
-        lines.append(f"( {_with_places(command, wanted)} ) >&2 </dev/null || {{ echo {complaint} >&2; exit 1; }}")
+        lines.append(
+            f"( {_with_places(command, wanted)} ) >&2 </dev/null || {{ echo {complaint} >&2; exit 1; }}"
+        )
     for number, file in enumerate(wanted):
         if file.path not in changed:
             continue
         path = shlex.quote(file.path)
         lines += [
             f"( umask 022; mkdir -p {shlex.quote(_folder(file.path))} )",
-            f"if [ -e {path} ] || [ -L {path} ]; then cp -a {path} \"$stage\"/old{number}; fi",
+            f'if [ -e {path} ] || [ -L {path} ]; then cp -a {path} "$stage"/old{number}; fi',
         ]
     lines += ["roll_back() {"]
     for number, file in enumerate(wanted):
         if file.path in changed:
             path = shlex.quote(file.path)
             lines.append(
-                f"  if [ -e \"$stage\"/old{number} ] || [ -L \"$stage\"/old{number} ]; then "
-                f"cp -a \"$stage\"/old{number} {path}.jizuo && mv -f {path}.jizuo {path}; else rm -f {path}; fi"
+                f'  if [ -e "$stage"/old{number} ] || [ -L "$stage"/old{number} ]; then '
+                f'cp -a "$stage"/old{number} {path}.jizuo && mv -f {path}.jizuo {path}; else rm -f {path}; fi'
             )
     lines += ["}"]
     for file in wanted:

@@ -19,7 +19,7 @@ class UnitStates(FactBase[dict[str, tuple[str, str]]]):
         return (
             f"for unit in {names}; do for try in 1 2 3 4 5 6 7 8 9 10; do "
             'state=$(systemctl show -p ActiveState --value -- "$unit"); '
-            'case $state in activating|deactivating|reloading) sleep 1;; *) break;; esac; done; '
+            "case $state in activating|deactivating|reloading) sleep 1;; *) break;; esac; done; "
             'printf \'%s %s %s\\n\' "$unit" "$state" "$(systemctl is-enabled -- "$unit" 2>/dev/null)"; done'
         )
 
@@ -46,7 +46,9 @@ def units(running: Sequence[str] = (), stopped: Sequence[str] = ()) -> Iterator[
     enable = [unit for unit in running if states.get(unit, ("", ""))[1] not in ENABLED]
     start = [unit for unit in running if states.get(unit, ("", ""))[0] != "active"]
     disable = [
-        unit for unit in stopped if states.get(unit, ("", ""))[1] == "enabled" or states.get(unit, ("", ""))[0] == "active"
+        unit
+        for unit in stopped
+        if states.get(unit, ("", ""))[1] == "enabled" or states.get(unit, ("", ""))[0] == "active"
     ]
     if enable:
         yield StringCommand("systemctl enable --quiet --", *map(shlex.quote, enable))

@@ -43,7 +43,11 @@ def check_name(context: click.Context, parameter: click.Parameter, value: str) -
 
 
 name_option = click.option(
-    "--name", default="lab", show_default=True, envvar="JIZUO_LAB", callback=check_name,
+    "--name",
+    default="lab",
+    show_default=True,
+    envvar="JIZUO_LAB",
+    callback=check_name,
     help="Which lab; several can be up side by side.",
 )
 
@@ -63,7 +67,9 @@ def lab() -> None:
     """Boot the inventory's hosts on this machine (systemd-nspawn), one network interface a link."""
 
 
-def parse_management(context: click.Context, parameter: click.Parameter, value: str | None) -> Management | None:
+def parse_management(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> Management | None:
     if value is None:
         return None
     ipv4, comma, ipv6 = value.partition(",")
@@ -74,8 +80,12 @@ def parse_management(context: click.Context, parameter: click.Parameter, value: 
 
 @lab.command()
 @name_option
-@click.option("--inventory", type=click.Path(path_type=Path), default=DEFAULT_INVENTORY, help="Which city to boot.")
-@click.option("--management", callback=parse_management, help="Management prefixes, IPV4,IPV6, in place of the city's.")
+@click.option(
+    "--inventory", type=click.Path(path_type=Path), default=DEFAULT_INVENTORY, help="Which city to boot."
+)
+@click.option(
+    "--management", callback=parse_management, help="Management prefixes, IPV4,IPV6, in place of the city's."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing unless something is wrong.")
 def up(name: str, inventory: Path, management: Management | None, quiet: bool) -> None:
     """Boot every host and wait until each answers SSH over IPv4 and IPv6."""
@@ -111,10 +121,16 @@ def status(name: str, as_json: bool) -> None:
     well = all(pids.values()) and all(state == "up" for state in links.values())
     if as_json:
         hosts = {
-            node: {"running": pids[node] is not None, "pid": pids[node], "management": here.record.hosts[node]}
+            node: {
+                "running": pids[node] is not None,
+                "pid": pids[node],
+                "management": here.record.hosts[node],
+            }
             for node in here.city.nodes
         }
-        click.echo(msgspec.json.format(msgspec.json.encode({"lab": name, "hosts": hosts, "links": links})).decode())
+        click.echo(
+            msgspec.json.format(msgspec.json.encode({"lab": name, "hosts": hosts, "links": links})).decode()
+        )
         sys.exit(0 if well else 2)
     console = Console()
     table = Table("host", "state", "management", "links", title=f"lab {name}", title_justify="left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -100,10 +101,27 @@ def start(places: Places, name: str, image: Path) -> subprocess.Popen[bytes]:
     }
     with (folder / "console.log").open("ab") as console:
         process = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "slave", "sh", "-euc", BOOT, "sh", str(image), str(folder),
-             places.machine(name), str(NAMESPACES / places.namespace(name)), *map(str, groups)],
-            stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment,
-            start_new_session=True, cwd="/",
+            [
+                "unshare",
+                "--mount",
+                "--propagation",
+                "slave",
+                "sh",
+                "-euc",
+                BOOT,
+                "sh",
+                str(image),
+                str(folder),
+                places.machine(name),
+                str(NAMESPACES / places.namespace(name)),
+                *map(str, groups),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            env=environment,
+            start_new_session=True,
+            cwd="/",
         )
     private_write(folder / "pid", f"{process.pid} {start_time(process.pid)}\n".encode())
     return process
@@ -141,10 +159,8 @@ def kill(places: Places, name: str) -> None:
             except ProcessLookupError:
                 break
             time.sleep(0.01)
-        try:
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
-        except ChildProcessError:
-            pass
     (places.host(name) / "pid").unlink(missing_ok=True)
     for group in cgroups(places, name):
         remove_cgroup(group)

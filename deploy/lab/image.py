@@ -29,6 +29,8 @@ PACKAGES = (
     "ca-certificates",
     "python3-minimal",
 )
+#: Units that a lab host has no use for: nobody sits at its console, and its packages come from the mirror alone.
+MASKED = ("systemd-firstboot.service", "apt-daily.timer", "apt-daily-upgrade.timer")
 #: Free space that the image, its hosts' overlays and the mirror need, in bytes.
 SPACE_NEEDED = 4 * 1024**3
 
@@ -46,18 +48,22 @@ def package_sources() -> list[str]:
         text = path.read_text(encoding="utf-8", errors="replace")
         if path.suffix == ".sources":
             stanzas = [stanza.strip() for stanza in re.split(r"\n\s*\n", text)]
-            found += [s for s in stanzas if re.search(rf"^Suites:.*\b{SUITE}(-\S+)?\b", s, re.M) and _is_debian(s)]
+            found += [
+                s for s in stanzas if re.search(rf"^Suites:.*\b{SUITE}(-\S+)?\b", s, re.M) and _is_debian(s)
+            ]
         elif path.suffix in (".list", ""):
             pattern = rf"^deb\s+(\[[^]]*\]\s+)?\S+\s+{SUITE}(-\S+)?/?\S*\s+main\b"
             found += [line.strip() for line in text.splitlines() if re.match(pattern, line.strip())]
     if not found:
-        raise LabError(f"no package source for Debian {SUITE} is configured in /etc/apt; add one, then try again")
+        raise LabError(
+            f"no package source for Debian {SUITE} is configured in /etc/apt; add one, then try again"
+        )
     return found
 
 
 def _is_debian(stanza: str) -> bool:
     suites = re.search(r"^Suites:(.*)$", stanza, re.M)
-    return bool(suites) and all(suite.split("-")[0] == SUITE for suite in suites.group(1).split())
+    return suites is not None and all(suite.split("-")[0] == SUITE for suite in suites.group(1).split())
 
 
 def apt_options() -> list[str]:
@@ -85,13 +91,9 @@ def write_sources(folder: Path) -> tuple[list[Path], Path]:
 
 def image_key() -> str:
     """What the image is made of, as 16 hexadecimal digits: recipe, packages, suite and package sources."""
-    recipe = Path(__file__).read_bytes()
-    made_of = [recipe, *PACKAGES, SUITE, *package_sources(), os.uname().machine]
-    digest = hashlib.sha256()
-    for part in made_of:
-        digest.update(part if isinstance(part, bytes) else part.encode())
-        digest.update(b"\0")
-    return digest.hexdigest()[:16]
+    recipe = Path(__file__).read_text(encoding="utf-8")
+    made_of = (recipe, *PACKAGES, SUITE, *package_sources(), os.uname().machine)
+    return hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
 
 
 def image_path() -> Path:
@@ -131,9 +133,9 @@ def build_image() -> Path:
             f"--include={','.join(PACKAGES)}",
             f"--aptopt={options}",
             '--aptopt=APT::Install-Recommends "false"',
-            '--dpkgopt=path-exclude=/usr/share/doc/*',
-            '--dpkgopt=path-exclude=/usr/share/man/*',
-            '--dpkgopt=path-exclude=/usr/share/locale/*',
+            "--dpkgopt=path-exclude=/usr/share/doc/*",
+            "--dpkgopt=path-exclude=/usr/share/man/*",
+            "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--skip=check/empty",
             SUITE,
             str(building),
@@ -168,8 +170,10 @@ def _finish(root: Path) -> None:
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / "systemd-networkd.service").symlink_to("/lib/systemd/system/systemd-networkd.service")
-    subprocess.run(["chroot", str(root), "useradd", "--create-home", "--shell", "/bin/bash", "deploy"], check=True)
-    subprocess.run(["chroot", str(root), "systemctl", "mask", "-q", "apt-daily.timer", "apt-daily-upgrade.timer"], check=True)
+    subprocess.run(
+        ["chroot", str(root), "useradd", "--create-home", "--shell", "/bin/bash", "deploy"], check=True
+    )
+    subprocess.run(["chroot", str(root), "systemctl", "mask", "-q", *MASKED], check=True)
     sudoers = root / "etc/sudoers.d/deploy"
     sudoers.write_text("deploy ALL=(ALL) NOPASSWD: ALL\n")
     sudoers.chmod(0o440)

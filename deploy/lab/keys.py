@@ -37,7 +37,9 @@ def ensure_key(path: Path, comment: str) -> str:
                 serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
             ),
         )
-        line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        line = key.public_key().public_bytes(
+            serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+        )
         private_write(public, line + b" " + comment.encode() + b"\n", 0o644)
     return public.read_text(encoding="ascii").strip()
 

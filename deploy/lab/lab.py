@@ -19,23 +19,13 @@ from deploy.lab import host as machine
 from deploy.lab import network
 from deploy.lab.image import build_image
 from deploy.lab.keys import ACCOUNTS, ensure_key, private_write, write_ssh_files
+from deploy.lab.machine import LAB_PROGRAMS, check_root, missing_packages
 from deploy.lab.places import Places
 from deploy.lab.run import LabError, run
 from inventories.load import load_city
 from inventories.plan import AddressPlan, build_plan
 from inventories.records import City, Family, Link, Management
 
-#: Programs that a lab calls, and the Debian packages that have them.
-PROGRAMS = {
-    "systemd-nspawn": "systemd-container",
-    "mmdebstrap": "mmdebstrap",
-    "ip": "iproute2",
-    "nft": "nftables",
-    "ssh": "openssh-client",
-    "unshare": "util-linux",
-    "nsenter": "util-linux",
-    "gpg": "gnupg",
-}
 #: inotify instances that a dozen systemds use up; the kernel's default of 128 is for one.
 INOTIFY_INSTANCES = 8192
 
@@ -78,11 +68,10 @@ class Lab:
 
 def check_machine() -> None:
     """Say in one line what this machine lacks for a lab, and what to do about it."""
-    if os.geteuid() != 0:
-        raise LabError("a lab boots hosts and makes network namespaces: run it as root (sudo)")
-    missing = {package for program, package in PROGRAMS.items() if shutil.which(program) is None}
+    check_root()
+    missing = missing_packages(LAB_PROGRAMS)
     if missing:
-        raise LabError(f"not installed: run apt-get install {' '.join(sorted(missing))}")
+        raise LabError(f"not installed: {', '.join(missing)}; run: apt-get install {' '.join(missing)}")
 
 
 @contextmanager
@@ -116,7 +105,9 @@ def open_lab(name: str) -> Lab:
     except FileNotFoundError:
         raise LabError(f"the lab {name} is not up; run: jizuo lab up --name {name}") from None
     except msgspec.DecodeError as error:
-        raise LabError(f"{places.record} cannot be read ({error}); run: jizuo lab down --name {name}") from None
+        raise LabError(
+            f"{places.record} cannot be read ({error}); run: jizuo lab down --name {name}"
+        ) from None
     city = with_management(load_city(Path(record.inventory)), record.management)
     return Lab(places, record, city, build_plan(city))
 
@@ -146,8 +137,11 @@ def up(name: str, inventory: Path, management: Management | None, say: Say) -> L
             for node in city.nodes
         }
         record = LabRecord(
-            name=name, inventory=str(inventory.resolve()), management=city.layout.management,
-            image=str(image), hosts=hosts,
+            name=name,
+            inventory=str(inventory.resolve()),
+            management=city.layout.management,
+            image=str(image),
+            hosts=hosts,
         )
         places.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         private_write(places.record, msgspec.json.encode(record))
@@ -158,7 +152,9 @@ def up(name: str, inventory: Path, management: Management | None, say: Say) -> L
         network4, network6 = IPNetwork(city.layout.management.ipv4), IPNetwork(city.layout.management.ipv6)
         _check_free(places, network4)
         network.create(
-            places, city.nodes, city.links.values(),
+            places,
+            city.nodes,
+            city.links.values(),
             (f"{controller(network4)}/{network4.prefixlen}", f"{controller(network6)}/{network6.prefixlen}"),
         )
         say(f"booting {len(hosts)} hosts")
@@ -270,5 +266,20 @@ def enter(lab: Lab, node: str) -> list[str]:
         status = Path(f"/proc/{child}/status").read_text()
         numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
         if numbers[-1] == "1" and len(numbers) > 2:
-            return ["nsenter", f"--target={child}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"]
+            return [
+                "nsenter",
+                f"--target={child}",
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--net",
+                "--pid",
+                "--cgroup",
+                "--",
+            ]
     raise LabError(f"{node} is starting; try again in a moment")
+
+
+def environment(name: str) -> dict[str, str]:
+    """This process's environment, with the lab's state folder as the one that commands use."""
+    return {**os.environ, "JIZUO_STATE": str(Places(name).state)}

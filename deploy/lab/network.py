@@ -9,9 +9,7 @@ from deploy.lab.run import run
 from inventories.records import Link
 
 
-def create(
-    places: Places, hosts: Iterable[str], links: Iterable[Link], controller: tuple[str, str]
-) -> None:
+def create(places: Places, hosts: Iterable[str], links: Iterable[Link], controller: tuple[str, str]) -> None:
     """Make every namespace, veth pair and the management bridge.
 
     `controller` holds this machine's own management addresses with their prefix lengths (IPv4, IPv6).
@@ -56,8 +54,11 @@ def power_off(places: Places, host: str, links: Iterable[Link]) -> None:
     run(["ip", "-netns", namespace, "-batch", "-"], input="\n".join(lines) + "\n")
     for device in own_devices(namespace, {link.id for link in links} | {"mgmt0", "lo"}):
         run(["ip", "-netns", namespace, "link", "delete", device], check=False)
-    for flush in (["address", "flush", "scope", "global"], ["route", "flush", "table", "all"],
-                  ["-6", "route", "flush", "table", "main"]):
+    for flush in (
+        ["address", "flush", "scope", "global"],
+        ["route", "flush", "table", "all"],
+        ["-6", "route", "flush", "table", "main"],
+    ):
         run(["ip", "-netns", namespace, *flush], check=False)
     run(["nsenter", f"--net={NAMESPACES / namespace}", "nft", "flush", "ruleset"], check=False)
 

@@ -25,7 +25,13 @@ def run(
     """
     try:
         done = subprocess.run(
-            list(arguments), input=input, capture_output=True, text=True, timeout=timeout, env=env, check=False
+            list(arguments),
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=env,
+            check=False,
         )
     except FileNotFoundError as error:
         raise LabError(f"{arguments[0]} is not installed") from error
