@@ -1,0 +1,304 @@
+"""What do `jizuo inventory validate`, `show` and `columns` print, and how do they exit?"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from rich.cells import cell_len
+
+from inventories.cells import Column, cell_value, columns
+from inventories.cli import inventory, load_or_exit
+from inventories.column_guide import RECORDS, column_guide
+from inventories.load import load_city
+from inventories.plan import build_plan
+from inventories.records import Family
+from inventories.topology import build_topology
+
+from .breaking import break_file
+
+ROOT = Path(__file__).parents[2]
+YICHUN = ROOT / "inventories" / "yichun"
+LAB = ROOT / "inventories" / "lab"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(inventory, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def assert_fits(output: str) -> None:
+    """Tables and trees fit in 80 columns, counted as a terminal counts Chinese."""
+    assert max(map(cell_len, output.splitlines())) <= 80
+    assert "\x1b" not in output
+
+
+@pytest.mark.parametrize("folder", [LAB, YICHUN], ids=lambda path: path.name)
+def test_the_cities_of_the_kit_are_valid(folder: Path) -> None:
+    result = run("validate", folder)
+    assert result.exit_code == 0, result.stderr
+    assert "no problems" in result.stdout
+    assert result.stderr == ""
+
+
+def test_problems_go_to_standard_error_and_exit_is_1(small_city: Path) -> None:
+    break_file(small_city, "nodes.csv", "yufang,360902105201", "yufang,▸360902105202")
+    break_file(small_city, "units.csv", "data-bureau,市数据局", "data-bureau,▸")
+    result = run("validate", small_city)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    first, second, summary = result.stderr.splitlines()
+    assert first == (
+        f"{small_city}/nodes.csv:8:8: site is '360902105202', an unknown site; "
+        "did you mean '360902105201'? If not, add it to sites.csv"
+    )
+    assert second == f"{small_city}/units.csv:2:13: name is empty; write a text"
+    assert summary == "2 problems in 2 files"
+
+
+def test_validate_json(small_city: Path) -> None:
+    good = run("validate", small_city, "--json")
+    assert good.exit_code == 0
+    new = build_plan(load_city(small_city)).new_allocations
+    assert json.loads(good.stdout) == {"problems": [], "slots_not_in_file": sum(map(len, new.values()))}
+    break_file(small_city, "units.csv", "data-bureau,市数据局", "data-bureau,▸")
+    bad = run("validate", small_city, "--json")
+    assert bad.exit_code == 1
+    [problem] = json.loads(bad.stdout)["problems"]
+    assert (problem["file"], problem["line"], problem["column"]) == (f"{small_city}/units.csv", 2, 13)
+    assert set(problem) == {"file", "line", "column", "what", "fix"}
+
+
+def test_what_the_address_plan_refuses_is_a_problem_too(small_city: Path) -> None:
+    break_file(small_city, "allocations.csv", "core-b,2", "core-b,4000")
+    result = run("validate", small_city)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{small_city}/allocations.csv:5:1: ")
+    assert "4000" in result.stderr
+    break_file(small_city, "allocations.csv", "core-b,4000", "core-b,2")
+    break_file(small_city, "city.toml", '"360902" = 18', '"360902" = ▸25')
+    result = run("validate", small_city)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{small_city}/city.toml:23:12: ")
+    # A /24 has three blocks of /26; with a block a LAN the branch's four sites need four.
+    break_file(small_city, "city.toml", '"360902" = 25', '"360902" = 24')
+    break_file(small_city, "city.toml", "\nlan = 28", "\nlan = 26")
+    result = run("validate", small_city)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{small_city}/sites.csv:9:1: no room: ")
+    assert "袁州区 (360902)" in result.stderr
+
+
+def test_load_or_exit_stops_any_command_in_the_same_way(small_city: Path) -> None:
+    @click.command()
+    @click.argument("path", type=click.Path(path_type=Path))
+    def other(path: Path) -> None:
+        click.echo(f"touched hosts of {load_or_exit(path).layout.name}")
+
+    good = CliRunner().invoke(other, [str(small_city)])
+    assert (good.exit_code, good.stdout) == (0, "touched hosts of 宜春市\n")
+    break_file(small_city, "units.csv", "data-bureau,市数据局", "data-bureau,▸")
+    bad = CliRunner().invoke(other, [str(small_city)])
+    assert bad.exit_code == 1
+    assert bad.stdout == ""
+    assert bad.stderr == run("validate", small_city).stderr
+
+
+def test_the_front_door_says_the_same(small_city: Path) -> None:
+    break_file(small_city, "units.csv", "data-bureau,市数据局", "data-bureau,▸")
+    command = [sys.executable, str(ROOT / "jizuo.py"), "inventory", "show", str(small_city)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{small_city}/units.csv:2:13: name is empty; write a text\n1 problem in 1 file\n"
+
+
+def test_a_whole_city_is_validated_in_well_under_a_second() -> None:
+    begin = time.process_time()
+    load_city(YICHUN)
+    assert time.process_time() - begin < 1
+
+
+def test_the_tree_of_a_small_city_shows_everything(small_city: Path) -> None:
+    result = run("show", small_city)
+    assert result.exit_code == 0
+    assert_fits(result.stdout)
+    assert "3 counties, 1 township, 3 villages" in result.stdout
+    city = load_city(small_city)
+    assert all(key in result.stdout for key in (*city.sites, *city.nodes))
+    lines = result.stdout.splitlines()
+    township = next(number for number, line in enumerate(lines) if "慈化镇 360902105" in line)
+    village = next(number for number, line in enumerate(lines) if "余坊村委会" in line)
+    assert township < village
+    assert lines[village].index("余") > lines[township].index("慈")
+
+
+def test_the_tree_of_a_whole_city_stays_readable_unless_asked() -> None:
+    result = run("show", YICHUN)
+    assert_fits(result.stdout)
+    assert len(result.stdout.splitlines()) < 60
+    assert "袁州区 360902 (county)  34 townships, 393 villages" in result.stdout
+    assert "--depth township shows more" in result.stdout
+    deeper = run("show", YICHUN, "--depth", "township")
+    assert 230 < len(deeper.stdout.splitlines()) < 300
+    assert "慈化镇 360902105 (township)" in deeper.stdout
+    assert "360902105201" not in deeper.stdout
+    assert "360902105201" in run("show", YICHUN, "--depth", "village").stdout
+
+
+def test_the_tree_as_json_holds_every_site_and_node(small_city: Path) -> None:
+    tree = json.loads(run("show", small_city, "--json").stdout)
+
+    def walk(sites: list[dict[str, object]]) -> list[dict[str, object]]:
+        return [found for site in sites for found in (site, *walk(site.get("sites", [])))]  # type: ignore[arg-type]
+
+    city = load_city(small_city)
+    found = walk(tree["sites"])
+    assert sorted(str(site["site"]) for site in found) == sorted(city.sites)
+    assert sorted(node for site in found for node in site["nodes"]) == sorted(city.nodes)  # type: ignore[attr-defined]
+    assert tree["counts"]["systems"] == len(city.systems)
+    counties = json.loads(run("show", small_city, "--json", "--depth", "county").stdout)
+    assert {site["level"] for site in walk(counties["sites"])} == {"city", "county"}
+
+
+def described(folder: Path, name: str) -> list[dict[str, object]]:
+    result = run("show", folder, name, "--json")
+    assert result.exit_code == 0, result.stderr
+    text = run("show", folder, name)
+    assert_fits(text.stdout)
+    return list(json.loads(result.stdout))
+
+
+def test_a_node_is_shown_with_what_plan_and_topology_derive(small_city: Path) -> None:
+    city = load_city(small_city)
+    plan = build_plan(city)
+    [node] = described(small_city, "yuanzhou")
+    assert node["object"] == "node"
+    assert node["path"] == "江西省/宜春市/袁州区"
+    assert node["as_number"] == build_topology(city, plan).nodes["yuanzhou"].asn
+    assert node["loopback"] == {family.value: str(plan.loopback("yuanzhou", family)) for family in Family}
+    assert node["management"] == {family.value: str(plan.management("yuanzhou", family)) for family in Family}
+    links = {str(link["link"]): link for link in node["links"]}  # type: ignore[attr-defined]
+    assert set(links) == {"yz-a", "yz-b", "cihua-up"}
+    assert links["yz-a"]["peer"] == "core-a"
+    assert links["yz-a"]["remote"]["ipv6"] == str(plan.link_address("yz-a", "core-a", Family.IPV6))
+
+
+def test_a_server_is_shown_with_its_systems_and_policies(small_city: Path) -> None:
+    [node] = described(small_city, "cloud-1")
+    assert node["systems"] == ["yichun-gov-service-net", "gov-data-portal"]
+    assert node["policies"] == ["gov-service"]
+    [backup] = described(small_city, "backup-1")
+    assert backup["repository_of"] == ["gov-service", "collab-office"]
+    [offsite] = described(small_city, "offsite-1")
+    assert offsite["copy_of"] == ["gov-service", "collab-office"]
+
+
+def test_a_division_is_found_by_code_name_and_path(small_city: Path) -> None:
+    by_code = described(small_city, "360902105201")
+    assert by_code == described(small_city, "余坊村委会") == described(small_city, "慈化镇/余坊村委会")
+    [village] = by_code
+    assert village["path"] == "江西省/宜春市/袁州区/慈化镇/余坊村委会"
+    site = village["site"]
+    assert isinstance(site, dict)
+    plan = build_plan(load_city(small_city))
+    assert site["prefixes"]["ipv6"] == [str(p) for p in plan.site_prefix("360902105201", Family.IPV6)]
+    assert site["lan"]["ipv4"] == str(plan.lan("360902105201", Family.IPV4))
+    assert [node["node"] for node in site["nodes"]] == ["yufang", "client-1"]
+
+
+def test_systems_units_policies_links_and_the_city(small_city: Path) -> None:
+    system, policy = described(small_city, "collab-office")
+    assert (system["object"], policy["object"]) == ("system", "policy")
+    assert system["kind"] == "system"
+    assert system["owners"] == ["data-bureau 市数据局"]
+    assert system["policies"][0]["repository"] == "backup-1"  # type: ignore[index]
+    assert system["rpo"] == 4 * 3600
+    assert policy["copies"][0]["in"] == "江西省/萍乡市"  # type: ignore[index]
+    assert "rpo  4h" in run("show", small_city, "collab-office").stdout
+    [unit] = described(small_city, "市行政审批局")
+    assert unit["systems"] == ["yichun-gov-service-net 宜春政务服务网"]
+    plan = build_plan(load_city(small_city))
+    [link] = described(small_city, "cihua-up")
+    assert link["prefixes"] == {family.value: str(plan.link_prefix("cihua-up", family)) for family in Family}
+    [access] = described(small_city, "yufang-c1")
+    assert "prefixes" not in access
+    site, node = described(small_city, "core-a")
+    assert (site["object"], node["object"]) == ("site", "node")
+    [city] = described(small_city, "3609")
+    assert city["prefixes"] == {"ipv4": "198.18.0.0/15", "ipv6": "2001:db8::/32"}
+
+
+def test_every_object_of_the_lab_can_be_shown() -> None:
+    city = load_city(LAB)
+    for records in (
+        city.divisions,
+        city.sites,
+        city.nodes,
+        city.links,
+        city.units,
+        city.systems,
+        city.backups,
+    ):
+        for key in records:
+            assert described(LAB, key)
+
+
+def test_an_unknown_name_and_a_name_of_many(small_city: Path) -> None:
+    unknown = run("show", small_city, "yuanzhuo")
+    assert unknown.exit_code == 1
+    assert unknown.stderr.endswith("nothing is called 'yuanzhuo'; did you mean yuanzhou?\n")
+    for number in range(9):
+        name = f"360902105{number + 300}"
+        with (small_city / "divisions.csv").open("a", encoding="utf-8") as divisions:
+            divisions.write(f"{name},新村,village,360902105\n")
+    many = run("show", small_city, "新村")
+    assert many.exit_code == 1
+    assert "9 objects are called '新村'; give the id of one:" in many.stderr
+    assert "division 360902105308 江西省/宜春市/袁州区/慈化镇/新村" in many.stderr
+
+
+def test_a_city_without_plan_is_shown_without_addresses(small_city: Path) -> None:
+    break_file(small_city, "allocations.csv", "core-b,2", "core-b,4000")
+    result = run("show", small_city, "yuanzhou", "--json")
+    assert result.exit_code == 0
+    assert "no address plan" in result.stderr
+    [node] = json.loads(result.stdout)
+    assert node["site"] == "360902"
+    assert "loopback" not in node
+
+
+def test_columns_are_explained_and_their_examples_are_right() -> None:
+    guide = column_guide()
+    for file, record in RECORDS.items():
+        assert [row.column for row in guide if row.file == file] == list(columns(record))
+    for row in guide:
+        if row.file.endswith(".csv"):
+            column: Column = columns(RECORDS[row.file])[row.column]
+            cell_value(column, row.example)  # raises when the example is none
+            assert row.required == column.required
+    rows = json.loads(run("columns", "--json").stdout)
+    assert len(rows) == len(guide)
+    output = run("columns").stdout
+    assert_fits(output)
+    assert all(row.column in output for row in guide)
+    assert "[partners.CODE]" in output  # brackets are no markup
+    [network] = [row for row in rows if (row["file"], row["column"]) == ("systems.csv", "network")]
+    assert network["values"] == "one of public, private, internet, police, other, none"
+    assert "divisions.csv" not in run("columns", "systems.csv").stdout
+    wrong = run("columns", "system.csv")
+    assert wrong.exit_code == 2
+    assert "systems.csv" in wrong.stderr
+
+
+def test_the_guide_s_example_rows_are_headers_of_the_small_city(small_city: Path) -> None:
+    for file, record in RECORDS.items():
+        if file.endswith(".csv"):
+            header = next(csv.reader(io.StringIO((small_city / file).read_text(encoding="utf-8"))))
+            assert header == list(columns(record))
