@@ -21,6 +21,7 @@ import msgspec
 from rich.console import Console
 
 from deploy.lab import lab as labs
+from deploy.lab.cli import parse_management
 from deploy.lab.failover import INTERVAL, plane_failover
 from deploy.lab.figures import ByFamily, Controls, DrillFigures, Figures, print_figures
 from deploy.lab.machine import LAB_PROGRAMS, check_root, install, missing_packages
@@ -29,7 +30,7 @@ from inventories.hosts import EXPORTER_PORT
 from inventories.load import load_city
 from inventories.plan import build_plan
 from inventories.problems import InventoryError
-from inventories.records import Family, NodeRole
+from inventories.records import Family, Management, NodeRole
 
 ROOT = Path(__file__).resolve().parents[2]
 CITY = ROOT / "inventories" / "yichun"
@@ -55,8 +56,9 @@ SETTLE = 60
 class Demo:
     """One run of the demo: its figures, and what is not well."""
 
-    def __init__(self, name: str, quiet: bool) -> None:
+    def __init__(self, name: str, management: Management | None, quiet: bool) -> None:
         self.name = name
+        self.management = management
         self.quiet = quiet
         self.figures = Figures()
         self.began = time.monotonic()
@@ -117,7 +119,7 @@ class Demo:
         with self.step("address plan"):
             self.plan()
         with self.step("lab"):
-            self.lab = labs.up(self.name, LAB, None, lambda text: self.say(f"    {text}"))
+            self.lab = labs.up(self.name, LAB, self.management, lambda text: self.say(f"    {text}"))
             self.figures.hosts = len(self.lab.record.hosts)
             self.figures.boot_seconds = self.lab.record.boot_seconds
         if self.lab is None:
@@ -308,10 +310,13 @@ Exit codes: 0 all well, 1 something is not, and the reason is printed."""
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here too."
 )
 @click.option("--name", default="lab", show_default=True, help="The lab's name.")
+@click.option(
+    "--management", callback=parse_management, help="Management prefixes, IPV4,IPV6, in place of the city's."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only the table.")
-def demo(keep: bool, json_file: Path | None, name: str, quiet: bool) -> None:
+def demo(keep: bool, json_file: Path | None, name: str, management: Management | None, quiet: bool) -> None:
     """Plan all of Yichun, boot its lab, deploy it twice, check it, back it up, drill it, and print one table."""
-    here = Demo(name, quiet)
+    here = Demo(name, management, quiet)
     try:
         figures = here.run()
     finally:
