@@ -41,7 +41,9 @@ def default_accounts(facts: Facts, profile: Profile) -> list[Requirement]:
     """8.1.4.2 b: the accounts that come with the system are of no use to a stranger."""
     root = facts.sshd_value("permitrootlogin")
     loosened = [text for _, text in facts.settings("sshd-match") if _loosens(text)]
-    usable = [account.name for account in facts.accounts if _is_vendors(account) and account.can_log_in]
+    usable = [
+        account.name for account in facts.accounts if _is_vendors(account, profile) and account.can_log_in
+    ]
     evidence = f"PermitRootLogin {root or 'unset'}"
     if loosened:
         evidence += f", and in a Match block: {', '.join(loosened)}"
@@ -57,13 +59,17 @@ def _loosens(text: str) -> bool:
     return key in ("permitrootlogin", "permitemptypasswords") and value.strip() != "no"
 
 
-def _is_vendors(account: Account) -> bool:
-    return 0 < account.uid < _FIRST_PERSON or account.uid == _NOBODY
+def _is_vendors(account: Account, profile: Profile) -> bool:
+    """Whether the distribution made an account; one that a deploy made for a service may have a low UID too."""
+    is_low = 0 < account.uid < _FIRST_PERSON or account.uid == _NOBODY
+    return is_low and account.name not in profile.accounts.expected
 
 
 def superfluous_accounts(facts: Facts, profile: Profile) -> list[Requirement]:
     """8.1.4.2 c: no account that nobody needs, none that has expired, none that several share."""
-    people = [account for account in facts.accounts if account.can_log_in and not _is_vendors(account)]
+    people = [
+        account for account in facts.accounts if account.can_log_in and not _is_vendors(account, profile)
+    ]
     strangers = [account.name for account in people if account.name not in profile.accounts.expected]
     expired = [
         account.name

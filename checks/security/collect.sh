@@ -68,11 +68,27 @@ shadow() { # name:state:last change:minimum:maximum:warning:inactive:expires, ne
     }' /etc/shadow
 }
 
-authorized_keys() { # account:fingerprint:type
+expand() { # TEXT TOKEN VALUE: the text with the token's first place taken by the value
+    case $1 in
+    *"$2"*) printf '%s' "${1%%"$2"*}$3${1#*"$2"}" ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
+
+authorized_keys() { # account fingerprint type, from the files that sshd reads
+    set -f
+    patterns=$(sshd -T 2>/dev/null | sed -n 's/^authorizedkeysfile //p')
     cut -d: -f1,6 /etc/passwd | while IFS=: read -r account home; do
-        [ -f "$home/.ssh/authorized_keys" ] || continue
-        ssh-keygen -lf "$home/.ssh/authorized_keys" 2>/dev/null |
-            awk -v account="$account" '{ print account " " $2 " " $NF }'
+        for pattern in ${patterns:-.ssh/authorized_keys}; do
+            file=$(expand "$(expand "$pattern" %u "$account")" %h "$home")
+            case $file in
+            /*) ;;
+            *) file=$home/$file ;;
+            esac
+            [ -f "$file" ] || continue
+            ssh-keygen -lf "$file" 2>/dev/null |
+                awk -v account="$account" '{ print account " " $2 " " $NF }'
+        done
     done | sort -u
 }
 

@@ -46,10 +46,13 @@ def verdict_of(findings: Sequence[Requirement] | Manual) -> Verdict:
     unmet = [requirement for requirement in findings if requirement.met is False]
     met = [requirement for requirement in findings if requirement.met]
     rest = [requirement for requirement in findings if requirement.met is None]
-    if unmet:
-        state = State.PARTLY if met else State.NONCOMPLIANT
-    else:
-        state = State.COMPLIANT if met else State.NOT_APPLICABLE
+    states = {
+        (True, True): State.PARTLY,
+        (True, False): State.NONCOMPLIANT,
+        (False, True): State.COMPLIANT,
+        (False, False): State.NOT_APPLICABLE,
+    }
+    state = states[bool(unmet), bool(met)]
     text = "; ".join(
         [f"NOT MET {requirement.id}: {requirement.evidence}" for requirement in unmet]
         + [f"{requirement.id}: {requirement.evidence}" for requirement in met]

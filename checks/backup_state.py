@@ -1,0 +1,128 @@
+"""What does a backup job say of itself? Reads the state file that a job leaves on its host; pure.
+
+A state says of the primary repository and of each copy what the job last did there: the copy itself, the
+check of the repository, the restore of a sample. Fields that this auditor does not read may come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from checks.security.run import Captures, NotCollected
+
+#: A moment with its offset from UTC: without one, +08:00 would look eight hours newer than it is.
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+#: A moment, or empty where it never was.
+MaybeMoment = Moment | Literal[""]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A run of the job, or of one of its parts.
+
+    Attributes:
+        result: How it ended.
+        started_at: When it began.
+        ended_at: When it ended.
+        reason: Why it failed, in one word.
+        error: The same in words.
+        snapshot: The snapshot that it made or used.
+        files: Files in the snapshot, or those restored and found the same.
+        mismatched: Restored files whose content hash is another than that of the file that was backed up.
+        missing: Files that the restore did not bring back.
+    """
+
+    result: Literal["running", "success", "partial", "failure"]
+    started_at: Moment
+    ended_at: MaybeMoment = ""
+    reason: str = ""
+    error: str = ""
+    snapshot: str = ""
+    files: int = 0
+    mismatched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class RepositoryState(msgspec.Struct, frozen=True):
+    """What a job knows of one repository.
+
+    Attributes:
+        role: `primary`, or `copy`.
+        snapshot_at: Of what moment the newest whole snapshot in it is.
+        check_success_at: When the repository was last found sound.
+        restore_success_at: When a sample was last restored from it with the right content.
+        copy: The last copy into it.
+        check: The last check of it.
+        restore_test: The last restore from it.
+    """
+
+    role: Literal["primary", "copy"]
+    snapshot_at: MaybeMoment = ""
+    check_success_at: MaybeMoment = ""
+    restore_success_at: MaybeMoment = ""
+    copy: Step | None = None
+    check: Step | None = None
+    restore_test: Step | None = None
+
+
+class JobState(msgspec.Struct, frozen=True):
+    """The state of one policy on one host.
+
+    Attributes:
+        version: The form of the file; 1 is what this auditor reads.
+        policy: The policy's id.
+        host: The node's id.
+        backup: The last run; None before the first.
+        last_success_at: Of what moment the newest whole snapshot is.
+        repositories: By the node that each is on.
+    """
+
+    version: Literal[1]
+    policy: str
+    host: str
+    backup: Step | None = None
+    last_success_at: MaybeMoment = ""
+    repositories: dict[str, RepositoryState] = {}
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A state that cannot be used, and why."""
+
+    why: str
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """A host that could not be asked, and why."""
+
+    reason: str
+    why: str
+
+
+#: The states of a host by policy; of a host that could not be asked, why.
+HostStates = Mapping[str, JobState | Unreadable] | Unknown
+#: The states of all hosts.
+States = Mapping[str, HostStates]
+
+
+def read_state(text: str) -> JobState | Unreadable:
+    """A state file's content."""
+    try:
+        return msgspec.json.decode(text, type=JobState)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Unreadable(str(error))
+
+
+def states_of(captures: Captures) -> States:
+    """The states that the collectors of hosts printed."""
+    states: dict[str, HostStates] = {}
+    for node, capture in captures.items():
+        if isinstance(capture, NotCollected):
+            states[node] = Unknown(capture.reason, capture.evidence)
+            continue
+        section = capture.get("backup-states")
+        pairs = (line.partition("\t") for line in (section.lines if section else ()))
+        states[node] = {name.removesuffix(".json"): read_state(text) for name, found, text in pairs if found}
+    return states
