@@ -2,7 +2,81 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+from pyinfra import host
+from pyinfra.api import deploy
+
+from deploy.here import all_hosts, here
+from deploy.hoststate.files import File, files
+from deploy.hoststate.packages import debian_packages
+from deploy.hoststate.units import units
+from deploy.operations.inventory_copy import inventory_files
+from deploy.operations.kit import HOME, installed
 from deploy.operations.mirror_role import MIRROR_PACKAGES
+from deploy.operations.monitoring import daemon_files, generated_settings
+from deploy.operations.names import name_service
+from deploy.operations.services import EXPORTER, TIMERS, account_files, ssh_files, unit_files
+from deploy.operations.wheelhouse import make_wheelhouse
+from deploy.pyinfra_inventory import deployed_city
+from inventories.plan import build_plan
 
 #: What operations installs; the mirror must hold these.
 PACKAGES = (*MIRROR_PACKAGES, "prometheus", "prometheus-alertmanager", "nsd", "python3-venv")
+
+
+@deploy("operations")
+def operations() -> None:
+    """Packages, the kit, inventory and keys, name service, monitoring, and the services that run it all."""
+    folder = cast(Path, host.data.get("inventory_folder"))
+    city = deployed_city(folder)
+    wheelhouse = make_wheelhouse()
+    inventory = inventory_files(folder, city.layout.management)
+    debian_packages(name="packages", names=PACKAGES, without_starting=True)
+    files(
+        name="account",
+        wanted=account_files(),
+        activate=["systemd-sysusers", "systemd-tmpfiles --create /etc/tmpfiles.d/jizuo-kit.conf"],
+    )
+    installed(name="kit", wheelhouse=wheelhouse, restart=(EXPORTER,))
+    files(
+        name="inventory",
+        wanted=inventory,
+        validate=[f"{HOME}/bin/jizuo inventory validate {{root}}/etc/jizuo/inventory"],
+        activate=[f"! systemctl is-active -q {EXPORTER} || systemctl restart {EXPORTER}"],
+    )
+    files(name="keys of the checks", wanted=state_files(cast(Path, host.data.get("state_folder"))))
+    name_service(here(), build_plan(city))
+    files(
+        name="monitoring daemons",
+        wanted=daemon_files(),
+        activate=["systemctl try-restart prometheus prometheus-alertmanager"],
+    )
+    generated_settings(name="monitoring settings", made_from=digest(wheelhouse.release, inventory))
+    files(
+        name="services of the kit",
+        wanted=unit_files(),
+        validate=["systemd-analyze verify --man=no {root}/etc/systemd/system/*.service"],
+        activate=["systemctl daemon-reload", f"systemctl try-restart {EXPORTER} {' '.join(TIMERS)}"],
+    )
+    units(
+        name="services",
+        running=["nsd.service", "prometheus.service", "prometheus-alertmanager.service", EXPORTER, *TIMERS],
+    )
+
+
+def state_files(state: Path) -> list[File]:
+    """SSH settings, pinned host keys and the audit key, from the controller's state folder."""
+    audit_key = (state / "ssh" / "audit").read_bytes()
+    return ssh_files(all_hosts(), audit_key, (state / "known_hosts").read_text(encoding="ascii"))
+
+
+def digest(release: str, inventory: Iterable[File]) -> str:
+    """One digest of the kit's release and the inventory's content, 64 hexadecimal digits."""
+    total = hashlib.sha256(release.encode())
+    for file in inventory:
+        total.update(f"{file.path} {file.state}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,137 @@
+"""Prometheus and Alertmanager: their settings come from the installed kit, checked before they take effect."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+
+from pyinfra import host
+from pyinfra.api import FactBase, StringCommand, operation
+
+from deploy.hoststate.files import File
+from deploy.operations.inventory_copy import FOLDER
+from deploy.operations.kit import HOME
+from deploy.operations.services import ACCOUNT
+
+#: Where Debian's packages read their settings.
+SETTINGS = "/etc/prometheus"
+PROMETHEUS_PORT, ALERTMANAGER_PORT = 9090, 9093
+_STAMP = f"{SETTINGS}/.jizuo"
+
+
+class GeneratedFrom(FactBase[str]):
+    """What the settings were generated from, when every generated file is still as it was; otherwise empty."""
+
+    default = str
+
+    def command(self) -> str:
+        return (
+            f"cd {SETTINGS} 2>/dev/null && [ -f {_STAMP} ] && tail -n +2 {_STAMP} | sha256sum --check --status "
+            f"&& head -n 1 {_STAMP} || true"
+        )
+
+    def process(self, output: Iterable[str]) -> str:
+        return "".join(output).strip()
+
+
+def daemon_files() -> list[File]:
+    """The daemons' arguments: both families (the firewall says who may ask), half a year of data."""
+    prometheus = (
+        f"--web.listen-address=:{PROMETHEUS_PORT} --storage.tsdb.retention.time=190d "
+        "--storage.tsdb.retention.size=20GB --web.enable-lifecycle=false"
+    )
+    # One Alertmanager needs no cluster, and no port for it.
+    alertmanager = f"--web.listen-address=:{ALERTMANAGER_PORT} --cluster.listen-address="
+    return [
+        File("/etc/default/prometheus", f'ARGS="{prometheus}"\n'),
+        File("/etc/default/prometheus-alertmanager", f'ARGS="{alertmanager}"\n'),
+    ]
+
+
+@operation()
+def generated_settings(made_from: str) -> Iterator[StringCommand]:
+    """Prometheus's and Alertmanager's settings as the installed kit generates them for the host's inventory.
+
+    + made_from: a digest of all that they follow from: the kit's release and the inventory
+
+    They are generated beside the current ones and checked with promtool and amtool; only files that differ
+    are replaced; running daemons reload. When Prometheus does not take them, the old files come back.
+    """
+    if host.get_fact(GeneratedFrom) == made_from:
+        host.noop("the settings are as the kit generates them")
+        return
+    yield StringCommand("/bin/sh -s", _stdin=generate_script(made_from))
+
+
+def generate_script(made_from: str) -> str:
+    """The shell script that generates, checks and installs the settings; pure."""
+    return f"""set -eu
+umask 022
+stage=$(mktemp -d {SETTINGS}/.stage.XXXXXX)
+trap 'rm -rf "$stage"' EXIT
+trap 'exit 129' HUP INT TERM
+mkdir "$stage/new" "$stage/old"
+chown {ACCOUNT} "$stage/new"
+chmod 755 "$stage"
+runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config \\
+    --inventory {FOLDER} --out "$stage/new" >&2 </dev/null
+chown -R root:root "$stage/new"
+promtool check config "$stage/new/prometheus.yml" >&2 </dev/null
+amtool check-config "$stage/new/alertmanager.yml" >&2 </dev/null
+cd "$stage/new"
+find . -type f | sort >"$stage/names"
+{{ printf '%s\\n' {shlex.quote(made_from)}; xargs -d '\\n' sha256sum -- <"$stage/names"; }} >"$stage/stamp"
+cd {SETTINGS}
+for name in prometheus.yml alertmanager.yml rules targets; do
+    [ ! -e "$name" ] || cp -a "$name" "$stage/old/"
+done
+reload() {{
+    for unit in prometheus prometheus-alertmanager; do
+        ! systemctl is-active -q "$unit" || systemctl reload "$unit"
+    done
+}}
+took_it() {{
+    systemctl is-active -q prometheus || return 0
+    {HOME}/bin/python - "$1" <<'END'
+{_ASK}
+END
+}}
+# Files go first and the stamp last: a run that dies in between is seen by the next.
+rm -f {_STAMP}
+while read -r name; do
+    mkdir -p "${{name%/*}}"
+    cmp -s "$stage/new/$name" "$name" || mv -f "$stage/new/$name" "$name"
+done <"$stage/names"
+find rules targets -type f | while read -r name; do
+    grep -qxF "./$name" "$stage/names" || rm -f "$name"
+done
+since=$(date +%s)
+reload
+if ! took_it "$since" >&2; then
+    rm -rf rules targets
+    cp -a "$stage/old/." .
+    reload
+    echo 'Prometheus did not take the new settings; the files are as they were before' >&2
+    exit 1
+fi
+mv -f "$stage/stamp" {_STAMP}
+"""
+
+
+#: Waits for Prometheus to say that its last reload was after a moment and went well; exit 1 when it did not.
+_ASK = f"""
+import sys, time, urllib.request
+since, deadline = float(sys.argv[1]), time.monotonic() + 10
+while time.monotonic() < deadline:
+    with urllib.request.urlopen("http://[::1]:{PROMETHEUS_PORT}/metrics", timeout=5) as answer:
+        lines = [line.decode() for line in answer if line.startswith(b"prometheus_config_last_reload")]
+    found = dict(line.split(" ", 1) for line in lines)
+    good = float(found["prometheus_config_last_reload_successful"])
+    at = float(found["prometheus_config_last_reload_success_timestamp_seconds"])
+    if not good:
+        sys.exit("Prometheus: the reload failed")
+    if at >= since:
+        sys.exit(0)
+    time.sleep(0.1)
+sys.exit("Prometheus: no reload within 10 s")
+""".strip()
