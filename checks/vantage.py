@@ -1,0 +1,44 @@
+"""Do the targets answer when asked from inside the extranet? Runs the probes on one of its nodes, over SSH."""
+
+from __future__ import annotations
+
+import msgspec
+
+from checks.record import Record, decode
+from checks.ssh import SecureShell, SshError
+from inventories.records import City, NodeRole
+
+#: What runs on the node: its own kit, on its own copy of the inventory. Raw sockets need root.
+REMOTE_COMMAND = (
+    "sudo -n /opt/jizuo/bin/jizuo check /etc/jizuo/inventory availability --from local --format json"
+)
+
+
+class VantageError(Exception):
+    """The probes could not be run where they were to; the message names host and way out."""
+
+
+def default_vantage(city: City) -> str | None:
+    """The first node whose work is operations; None where a city has none."""
+    return next((node.id for node in city.nodes.values() if node.role is NodeRole.OPERATIONS), None)
+
+
+async def probe_from(node: str, shell: SecureShell) -> list[Record]:
+    """The records of an availability check that ran on a node.
+
+    Raises:
+        VantageError: The node cannot be reached, has no kit, or its answer is no list of records.
+    """
+    elsewhere = "probe from another node with --from NODE, or from here with --from local"
+    try:
+        done = await shell.run(node, REMOTE_COMMAND)
+    except SshError as error:
+        raise VantageError(f"{error}; or {elsewhere}") from None
+    try:
+        return decode(done.stdout)
+    except msgspec.DecodeError as error:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        detail = f"exit status {done.status}: {said[-1]}" if said else f"exit status {done.status}, {error}"
+        raise VantageError(
+            f"{node}: jizuo check gave no records ({detail}); deploy the operations role to it, or {elsewhere}"
+        ) from None
