@@ -39,7 +39,9 @@ def authority(store: SecretStore) -> KeyPair:
     return _split(store.get(AUTHORITY, _make_authority))
 
 
-def server_certificate(store: SecretStore, node: str, names: Iterable[str], addresses: Iterable[str]) -> KeyPair:
+def server_certificate(
+    store: SecretStore, node: str, names: Iterable[str], addresses: Iterable[str]
+) -> KeyPair:
     """The certificate of one backup server; another one when its names, addresses or authority change.
 
     `addresses` are plain, of both families.
@@ -47,7 +49,9 @@ def server_certificate(store: SecretStore, node: str, names: Iterable[str], addr
     alternatives = [*sorted(set(names)), *sorted(set(addresses))]
     signer = authority(store)
     made_of = hashlib.sha256("\n".join([signer.certificate, *alternatives]).encode()).hexdigest()[:12]
-    return _split(store.get(f"backup-server-{node}-{made_of}.pem", lambda: _make_server(signer, node, alternatives)))
+    return _split(
+        store.get(f"backup-server-{node}-{made_of}.pem", lambda: _make_server(signer, node, alternatives))
+    )
 
 
 def _make_authority() -> bytes:
@@ -87,8 +91,12 @@ def _make_server(signer: KeyPair, node: str, alternatives: list[str]) -> bytes:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([_alternative(one) for one in alternatives]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer_key.public_key()), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([_alternative(one) for one in alternatives]), critical=False
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer_key.public_key()), critical=False
+        )
         .sign(signer_key, hashes.SHA256())
     )
     return _join(certificate, key)

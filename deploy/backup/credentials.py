@@ -1,17 +1,19 @@
-"""What opens a repository: a login at the backup server and the repository's own password, one of each a client.
+"""What opens a repository: a login at the backup server, and the repository's own password.
 
 Made once on the controller and kept in its secret store; they travel as files on standard input.
 """
 
 from __future__ import annotations
 
+import hashlib
+
 import bcrypt
 
 from deploy.secrets import SecretStore
 from inventories.hosts import BACKUP_PORT
 
-#: bcrypt's least cost. It slows down guessing, and nobody guesses 256 random bits; but the server computes it for
-#: every request, and restic makes hundreds.
+#: bcrypt's least cost. It slows down guessing, and nobody guesses 256 random bits; but the server computes it
+#: for every request, and restic makes hundreds.
 BCRYPT_COST = 4
 
 
@@ -23,7 +25,8 @@ def login(store: SecretStore, server: str, client: str) -> str:
 def login_line(store: SecretStore, server: str, client: str) -> str:
     """The client's line of the server's htpasswd file (Apache's format, bcrypt)."""
     password = login(store, server, client).encode()
-    name = f"backup-htpasswd-{server}-{client}"
+    # A new password needs a new hash; the old one would let nobody in.
+    name = f"backup-htpasswd-{server}-{client}-{hashlib.sha256(password).hexdigest()[:12]}"
     made = store.get(name, lambda: bcrypt.hashpw(password, bcrypt.gensalt(BCRYPT_COST, prefix=b"2a")))
     return f"{client}:{made.decode('ascii')}"
 

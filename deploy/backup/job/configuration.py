@@ -86,7 +86,7 @@ def _configuration(content: dict[str, Any]) -> Configuration:
         exclude=tuple(content["exclude"]),
         rpo_seconds=int(content["rpo_seconds"]),
         verify_every_seconds=int(content["verify_every_seconds"]),
-        read_data_parts=max(1, int(content["read_data_parts"])),
+        read_data_parts=min(256, max(1, int(content["read_data_parts"]))),
         sample_files=int(content["sample_files"]),
         sample_bytes=int(content["sample_bytes"]),
         ca_file=content["ca_file"],

@@ -94,11 +94,20 @@ class Restic:
     def run(self, *arguments: str, source: Restic | None = None) -> Done:
         """Run restic on this repository and wait; output and errors hold no secret.
 
-        Passwords and the URL with its login are named as files: they are in no process list.
+        Passwords and the URL with its login are named as files: they are in no process list. A lock that a
+        dead run of this host left is removed and restic run once more; a lock that is alive stays.
 
         Raises:
             JobError: restic is not installed.
         """
+        done = self._run(arguments, source)
+        if done.code not in (0, 3) and reason_of(done.errors) == "locked":
+            for repository in [self] if source is None else [self, source]:
+                repository._run(("unlock",), None)
+            done = self._run(arguments, source)
+        return done
+
+    def _run(self, arguments: tuple[str, ...], source: Restic | None) -> Done:
         command = [self.program, "--repository-file", self.place.repository_file]
         command += ["--password-file", self.place.password_file, "--cache-dir", self.cache_folder]
         command += ["--cacert", self.ca_file] if self.ca_file else []
@@ -126,17 +135,10 @@ class Restic:
     def must(self, *arguments: str, source: Restic | None = None) -> Done:
         """As :meth:`run`.
 
-        A lock that a dead run of this host left is removed once; a lock that is alive is not.
-
         Raises:
             JobError: restic failed.
         """
         done = self.run(*arguments, source=source)
-        if done.code and reason_of(done.errors) == "locked":
-            self.run("unlock")
-            if source is not None:
-                source.run("unlock")
-            done = self.run(*arguments, source=source)
         if done.code:
             raise failure(self.place.node, arguments[0], done)
         return done

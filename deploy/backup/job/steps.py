@@ -169,16 +169,12 @@ class Job:
         primary, other = self.restic[configuration.primary.node], self.restic[place.node]
         step["family"] = family_that_answers(place)
         arguments = ("copy", "--host", configuration.host, "--tag", configuration.policy)
-        try:
-            other.must(*arguments, source=primary)
-        except JobError as error:
-            if error.reason != "repository_missing":
-                raise
-            if known["snapshot"]:
-                raise JobError("repository_missing", f"the copy on {place.node} is gone: {error}") from error
+        if not known["snapshot"]:
             # The same chunker parameters as the source's: without them nothing copied is deduplicated.
-            other.must("init", "--copy-chunker-params", source=primary)
-            other.must(*arguments, source=primary)
+            made = other.run("init", "--copy-chunker-params", source=primary)
+            if made.code and "already initialized" not in made.errors and "already exists" not in made.errors:
+                raise failure(place.node, "init", made)
+        other.must(*arguments, source=primary)
         newest = other.newest(configuration.host, configuration.policy)
         wanted = self.snapshots[configuration.primary.node]
         if not newest.original.startswith(wanted):
@@ -202,7 +198,8 @@ class Job:
             well = self._step(place, "check", numbers, lambda step: self._check(place, part)) and well
             if well:
                 known["check_success_at"] = known["check"]["ended_at"]
-        if always or not 0 <= seconds_since(known["restore_success_at"]) < limit:
+        # What a damaged repository gives back proves nothing, and restic asks for lost data a minute long.
+        if well and (always or not 0 <= seconds_since(known["restore_success_at"]) < limit):
             tested = self._step(place, "restore_test", {}, lambda step: self._restore_test(place, step))
             if tested:
                 known["restore_success_at"] = known["restore_test"]["ended_at"]

@@ -1,0 +1,110 @@
+"""The client's side: the job's program, and a configuration, keys and a timer for each policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from deploy.backup.certificates import authority
+from deploy.backup.credentials import repository_password, repository_url
+from deploy.here import render
+from deploy.hoststate.files import File
+from deploy.secrets import SecretStore
+from inventories.hosts import BACKUP_PORT, BackupJob, HostData
+
+TEMPLATES = Path(__file__).parent / "templates"
+PROGRAM = Path(__file__).parent / "job"
+#: What a client installs; the mirror must hold these.
+PACKAGES = ("restic", "python3")
+#: The account that jobs run under.
+USER = "jizuo-backup"
+CONFIGURATION = "/etc/jizuo/backup"
+LIBRARY = "/usr/local/lib/jizuo/jizuo_backup"
+#: A repository check and a restore test at least this often, in seconds.
+VERIFY_EVERY = 86400
+#: In how many checks all data of a repository is read: a week, at one a day.
+READ_DATA_PARTS = 7
+#: A restore test takes at most so many files of together so many bytes.
+SAMPLE_FILES, SAMPLE_BYTES = 20, 64 * 1024**2
+
+
+def account() -> list[File]:
+    """The account that jobs run under."""
+    return [File("/etc/sysusers.d/jizuo-backup.conf", f'u {USER} - "takes backups" /nonexistent\n')]
+
+
+def program() -> list[File]:
+    """The job as the package `jizuo_backup`, and its unit's template is :func:`unit`."""
+    return [
+        File(f"{LIBRARY}/{path.name}", path.read_text(encoding="utf-8"))
+        for path in sorted(PROGRAM.glob("*.py"))
+    ]
+
+
+def unit(data: HostData) -> File:
+    """The service that carries out the policy that is its instance's name."""
+    content = render(TEMPLATES / "jizuo-backup@.service.j2", user=USER, time_zone=data.time_zone)
+    return File("/etc/systemd/system/jizuo-backup@.service", content)
+
+
+def timer_name(policy: str) -> str:
+    return f"jizuo-backup@{policy}.timer"
+
+
+def timer(data: HostData, job: BackupJob) -> File:
+    """A policy's timer, in the city's time zone."""
+    # Spread over a fifteenth of what may be lost, so that many clients of one schedule do not begin at once.
+    delay = min(job.rpo // 15, 600)
+    content = render(
+        TEMPLATES / "jizuo-backup.timer.j2", job=job, schedule=f"{job.schedule} {data.time_zone}", delay=delay
+    )
+    return File(f"/etc/systemd/system/{timer_name(job.policy)}", content)
+
+
+def job_files(
+    store: SecretStore, client: HostData, job: BackupJob, servers: dict[str, HostData]
+) -> list[File]:
+    """What a policy's job of `client` reads: configuration, authority, the keys to its repositories."""
+    files = [File(f"{CONFIGURATION}/authority.pem", authority(store).certificate)]
+    repositories = []
+    for node in (job.repository, *job.copies):
+        host = servers[node].fqdn
+        base = f"{CONFIGURATION}/keys/{job.policy}@{node}"
+        url = repository_url(store, node, host, client.name, job.policy)
+        password = repository_password(store, node, client.name, job.policy)
+        files += [
+            File(f"{base}.repository", f"{url}\n", mode="640", group=USER),
+            File(f"{base}.password", f"{password}\n", mode="640", group=USER),
+        ]
+        repositories.append(
+            {
+                "node": node,
+                "host": host,
+                "port": BACKUP_PORT,
+                "repository_file": f"{base}.repository",
+                "password_file": f"{base}.password",
+            }
+        )
+    configuration = {
+        "policy": job.policy,
+        "host": client.name,
+        "paths": job.paths,
+        "exclude": job.exclude,
+        "rpo_seconds": job.rpo,
+        "verify_every_seconds": VERIFY_EVERY,
+        "read_data_parts": READ_DATA_PARTS,
+        "sample_files": SAMPLE_FILES,
+        "sample_bytes": SAMPLE_BYTES,
+        "ca_file": f"{CONFIGURATION}/authority.pem",
+        "repositories": repositories,
+    }
+    text = json.dumps(configuration, indent=1, ensure_ascii=False) + "\n"
+    return [*files, File(f"{CONFIGURATION}/{job.policy}.json", text)]
+
+
+def removed_policy(policy: str) -> list[File]:
+    """What shall no longer be there of a policy that the inventory no longer has on this client."""
+    return [
+        File(f"/etc/systemd/system/{timer_name(policy)}", None),
+        File(f"{CONFIGURATION}/{policy}.json", None),
+    ]

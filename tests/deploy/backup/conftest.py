@@ -1,0 +1,221 @@
+"""A client of one policy and its two repositories, for real: restic and rclone on loopback, TLS and logins."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from deploy.backup.certificates import authority, server_certificate
+from deploy.backup.client import PROGRAM
+from deploy.backup.credentials import login, login_line, repository_password
+from deploy.backup.server import server_arguments
+from deploy.secrets import SecretStore
+from inventories.backup_state import BackupState, read_state
+
+CLIENT, POLICY = "cloud-1", "gov-service"
+#: Debian's own interpreter: what a client has, without the kit's environment.
+PYTHON = "/usr/bin/python3"
+
+if shutil.which("restic") is None or shutil.which("rclone") is None:
+    pytest.fail("these tests need restic and rclone; run: apt-get install restic rclone", pytrace=False)
+
+
+@dataclass
+class Server:
+    """A repository server as the deploy configures it."""
+
+    node: str
+    folder: Path
+    store: SecretStore
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def repositories(self) -> Path:
+        return self.folder / "repositories"
+
+    @property
+    def repository(self) -> Path:
+        return self.repositories / CLIENT / POLICY
+
+    def start(self) -> None:
+        configuration = self.folder / "configuration"
+        configuration.mkdir(parents=True, exist_ok=True)
+        self.repositories.mkdir(exist_ok=True)
+        pair = server_certificate(self.store, self.node, ["localhost"], ["127.0.0.1", "::1"])
+        (configuration / "certificate.pem").write_text(pair.certificate)
+        (configuration / "key.pem").write_text(pair.key)
+        lines = [login_line(self.store, self.node, client) for client in (CLIENT, "xinchuang-1")]
+        (configuration / "htpasswd").write_text("\n".join(lines) + "\n")
+        if not self.port:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+        arguments = server_arguments(f"localhost:{self.port}", configuration, self.repositories)
+        log = (self.folder / "log").open("ab")
+        self.process = subprocess.Popen(["rclone", "-v", *arguments], stdout=log, stderr=log)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("localhost", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        pytest.fail(f"rclone did not start: {(self.folder / 'log').read_text()}")
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+
+@dataclass
+class Client:
+    """A host with the job, its configuration and some data."""
+
+    root: Path
+    store: SecretStore
+    servers: list[Server]
+    exclude: list[str] = field(default_factory=list)
+    sample_files: int = 20
+
+    @property
+    def data(self) -> Path:
+        return self.root / "srv/systems/yichun-gov-service-net"
+
+    @property
+    def state_path(self) -> Path:
+        return self.root / "state" / f"{POLICY}.json"
+
+    def configure(self) -> None:
+        """What the deploy's client.job_files does on a host, with folders and ports of this test."""
+        keys = self.root / "etc/keys"
+        keys.mkdir(parents=True, exist_ok=True)
+        for folder in ("state", "cache", "lib"):
+            (self.root / folder).mkdir(exist_ok=True)
+        program = self.root / "lib/jizuo_backup"
+        if not program.exists():
+            shutil.copytree(PROGRAM, program, ignore=shutil.ignore_patterns("__pycache__"))
+        (self.root / "etc/authority.pem").write_text(authority(self.store).certificate)
+        repositories = []
+        for server in self.servers:
+            base = keys / f"{POLICY}@{server.node}"
+            password = login(self.store, server.node, CLIENT)
+            url = f"rest:https://{CLIENT}:{password}@localhost:{server.port}/{CLIENT}/{POLICY}/"
+            base.with_name(base.name + ".repository").write_text(url + "\n")
+            secret = repository_password(self.store, server.node, CLIENT, POLICY)
+            base.with_name(base.name + ".password").write_text(secret + "\n")
+            repositories.append(
+                {
+                    "node": server.node,
+                    "host": "localhost",
+                    "port": server.port,
+                    "repository_file": f"{base}.repository",
+                    "password_file": f"{base}.password",
+                }
+            )
+        configuration: dict[str, Any] = {
+            "policy": POLICY,
+            "host": CLIENT,
+            "paths": [str(self.root / "srv/systems")],
+            "exclude": self.exclude,
+            "rpo_seconds": 3600,
+            "verify_every_seconds": 86400,
+            "read_data_parts": 7,
+            "sample_files": self.sample_files,
+            "sample_bytes": 64 * 1024**2,
+            "ca_file": str(self.root / "etc/authority.pem"),
+            "repositories": repositories,
+        }
+        (self.root / "etc" / f"{POLICY}.json").write_text(json.dumps(configuration))
+
+    def command(self, verb: str, *arguments: str) -> list[str]:
+        return [
+            PYTHON, "-m", "jizuo_backup", verb, "--configuration", str(self.root / "etc"),
+            "--state", str(self.root / "state"), "--cache", str(self.root / "cache"), *arguments,
+        ]  # fmt: skip
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = f"{self.root / 'bin'}:{os.environ['PATH']}"
+        return {"PATH": path, "PYTHONPATH": str(self.root / "lib"), "TZ": "Asia/Shanghai", "LANG": "C.UTF-8"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command("run", *arguments, POLICY), env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run the job; its exit code and what it said."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=120)
+        self.must_hold_no_secret(output)
+        return process.returncode, output
+
+    def must_hold_no_secret(self, output: str) -> None:
+        said = output + (self.state_path.read_text() if self.state_path.exists() else "")
+        for path in self.store.folder.iterdir():
+            if path.name.startswith(("backup-login", "backup-repository")):
+                assert path.read_text().strip() not in said, f"{path.name} shows in log or state"
+
+    def state(self) -> BackupState:
+        return read_state(self.state_path)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Client]:
+    """A client with a primary repository (backup-1) and a copy (offsite-1), both servers up."""
+    store = SecretStore(folder / "secrets")
+    servers = [Server(node, folder / node, store) for node in ("backup-1", "offsite-1")]
+    try:
+        for server in servers:
+            server.start()
+        here = Client(folder / "client", store, servers)
+        here.configure()
+        yield here
+    finally:
+        for server in servers:
+            server.stop()
+
+
+class FirstRun(NamedTuple):
+    """A client after its first run, as files, and what that run said."""
+
+    folder: Path
+    code: int
+    said: str
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    """A client's first run; its repositories are made once, since restic takes seconds to make a key."""
+    folder = tmp_path_factory.mktemp("first-run")
+    with running(folder) as here:
+        (here.data / "data").mkdir(parents=True)
+        (here.data / "index.html").write_text("<h1>宜春政务服务网</h1>\n")
+        for number in range(8):
+            (here.data / "data" / f"{number}.csv").write_bytes(os.urandom(2000))
+        code, said = here.run()
+    return FirstRun(folder, code, said)
+
+
+@pytest.fixture
+def client(first_run: FirstRun, tmp_path: Path) -> Iterator[Client]:
+    """A copy of the client after its first run, servers up."""
+    folder = tmp_path / "city"
+    shutil.copytree(first_run.folder, folder, symlinks=True)
+    with running(folder) as here:
+        yield here
