@@ -1,0 +1,130 @@
+"""The firewall from outside: what is open is what the inventory says, the same in both families; no lock-out lasts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deploy.base.firewall import PATIENCE
+from deploy.lab import lab as labs
+from deploy.lab.lab import Lab
+from inventories.hosts import Source, host_data
+from inventories.records import Family
+
+from .conftest import ROOT, Execute, jizuo
+
+#: Ports that are tried on each host: those that any host opens, and some that none does.
+PORTS = (22, 25, 53, 80, 111, 179, 443, 514, 2601, 3306, 8081, 8443, 9090, 9093, 9100, 9910)
+#: Runs on a host with nothing but the base image's Python; prints what a TCP connection met.
+CONNECT = """
+import socket, sys
+for word in sys.argv[1:]:
+    address, port = word.rsplit(",", 1)
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as s:
+        s.settimeout(0.25)
+        try:
+            s.connect((address, int(port))); print(word, "open")
+        except ConnectionRefusedError:
+            print(word, "refused")
+        except OSError:
+            print(word, "silent")
+"""
+
+
+def connections(on: Execute, source: str, targets: list[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    words = [f"{address},{port}" for address, port in targets]
+    output = on(source, "python3", "-c", CONNECT, *words).stdout
+    return {
+        (line.split(" ")[0].rsplit(",", 1)[0], int(line.split(" ")[0].rsplit(",", 1)[1])): line.split(" ")[1]
+        for line in output.splitlines()
+    }
+
+
+@pytest.mark.parametrize("host", ["cloud-1", "backup-1", "ops-1", "cihua", "client-2"])
+def test_the_extranet_reaches_what_the_inventory_opens_and_nothing_else(
+    lab: Lab, on: Execute, host: str
+) -> None:
+    data = host_data(lab.city, lab.plan)[host]
+    opened = {
+        port
+        for service in data.services
+        if service.source is Source.EXTRANET and service.protocol == "tcp"
+        for port in service.ports
+    }
+    addresses = {family: data.service[family] for family in Family}
+    found = connections(on, "client-1", [(address, port) for address in addresses.values() for port in PORTS])
+    for port in PORTS:
+        seen = {family: found[address, port] for family, address in addresses.items()}
+        assert seen[Family.IPV4] == seen[Family.IPV6], f"port {port}: {seen}"
+        assert (seen[Family.IPV4] != "silent") == (port in opened), f"port {port} of {host}: {seen}"
+
+
+def test_rules_that_nft_refuses_change_nothing(lab: Lab, on: Execute) -> None:
+    from deploy.base.firewall import try_script
+
+    before = on("client-1", "nft", "list", "ruleset").stdout
+    done = on(
+        "client-1",
+        "sh",
+        "-s",
+        check=False,
+        input=try_script("table inet jizuo { chain x { no such thing } }\n"),
+    )
+    assert done.returncode == 1
+    assert "nothing was changed" in done.stderr
+    assert on("client-1", "nft", "list", "ruleset").stdout == before
+
+
+def test_a_lock_out_is_undone_by_the_host_itself(lab: Lab, on: Execute, tmp_path: Any) -> None:
+    """Rules that leave no SSH: the deploy says so, and the host is back by itself."""
+    site = tmp_path / "lockout.py"
+    site.write_text(
+        "from deploy.base.firewall import firewall\n"
+        "from deploy.here import here\n"
+        "rules = 'table inet jizuo\\ndelete table inet jizuo\\ntable inet jizuo { chain input { "
+        "type filter hook input priority filter; policy drop; ct state established accept; } }\\n'\n"
+        "firewall(name='lock-out', rules=rules, reach=list(here().management.values()))\n"
+    )
+    import subprocess
+
+    addresses = lab.record.hosts["client-2"]
+    before = on("client-2", "nft", "list", "ruleset").stdout
+    done = subprocess.run(
+        ["pyinfra", "-y", str(ROOT / "inventories/lab/inventory.py"), str(site), "--limit", "client-2"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=labs.environment("test"),
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "is lost under the new rules" in done.stderr + done.stdout
+    assert not any(labs._banner(address) for address in addresses), "the rules did not lock anybody out"
+    deadline = time.monotonic() + PATIENCE + 10
+    while not all(labs._banner(address) for address in addresses):
+        assert time.monotonic() < deadline, "the host did not come back"
+        time.sleep(0.5)
+    assert without_counts(on("client-2", "nft", "list", "ruleset").stdout) == without_counts(before)
+    assert jizuo("deploy", str(ROOT / "inventories/lab"), "base", "--limit", "client-2").returncode == 0
+
+
+def without_counts(rules: str) -> str:
+    import re
+
+    return re.sub(r"packets \d+ bytes \d+", "", rules)
+
+
+def test_rules_survive_a_reboot(
+    lab: Lab, on: Execute, deploy_json: Callable[..., tuple[int, dict[str, Any]]]
+) -> None:
+    before = without_counts(on("client-2", "nft", "list", "table", "inet", "jizuo").stdout)
+    labs.kill(lab, "client-2")
+    labs.start(lab, "client-2")
+    assert without_counts(on("client-2", "nft", "list", "table", "inet", "jizuo").stdout) == before
+    code, result = deploy_json("base", "extranet", "--limit", "client-2")
+    assert code == 0
+    assert result["hosts"]["client-2"]["changed"] == [], "a reboot undid part of a deploy"
