@@ -169,7 +169,7 @@ def _check_ipv6(geometry: Geometry, where: str, problems: list[str]) -> None:
                 f"city.toml: [ipv6] {key} = {bits}: {where}: the {level} level does not fit: it must be "
                 f"longer than {above} (/{above_bits}); make {key} longer or {above} shorter"
             )
-    if not levels.village <= levels.lan <= POOL:
+    if not levels.village < levels.lan <= POOL:
         problems.append(
             f"city.toml: [ipv6] lan = {levels.lan}: {where}: a LAN is longer than the village level "
             f"(/{levels.village}, RIPE-690) and at most /{POOL} (RFC 7421); set lan = {POOL}, village shorter"

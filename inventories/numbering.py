@@ -252,8 +252,8 @@ class Numbers:
         """Answer how many IPv4 blocks each group has by the file."""
         opened: dict[str, int] = {}
         for member in self.ledger.held(f"{county}/block"):
-            group, _, index = member.rpartition("#")
-            if index.isdecimal():
+            group, mark, index = member.rpartition("#")
+            if mark and index.isdecimal():
                 opened[group] = max(opened.get(group, 0), int(index) + 1)
             else:
                 self.ledger.problems.append(
@@ -265,12 +265,15 @@ class Numbers:
     def _number_city_sites(self) -> None:
         geometry, layout = self.geometry, self.city.layout
         block = self.county4[CITY]
-        rooms4 = block.site_slots(layout.ipv4.city_lan)
+        rooms4, rooms6 = block.site_slots(layout.ipv4.city_lan) + 1, geometry.townships
+        remedy = f"give the city a larger block: [ipv4.county_sizes] {layout.division} (now /{block.bits})"
+        if rooms6 < rooms4:
+            remedy = "more need a shorter [ipv6] county or a longer township, which renumbers the city"
         slots = self.ledger.slots(
             Pool(
-                CITY, 1, min(geometry.townships, rooms4 + 1), Level.CITY, layout.division,
+                CITY, 1, min(rooms4, rooms6), Level.CITY, layout.division,
                 f"sites of the city itself (/{layout.ipv6.township} and /{layout.ipv4.city_lan})",
-                f"give the city a larger block: [ipv4.county_sizes] {layout.division} (now /{block.bits})",
+                remedy,
             ),
             self.city_sites,
         )  # fmt: skip

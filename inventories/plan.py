@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from netaddr import IPAddress, IPNetwork
 
 from inventories import plan_rows
+from inventories.allocation import PlanError
 from inventories.blocks import CITY
 from inventories.geometry import POOL, Span
 from inventories.numbering import Numbers
@@ -18,7 +19,7 @@ from inventories.plan_rows import AddressRow, PrefixRow
 from inventories.records import Allocations, City, Family, NodeRole
 from inventories.usage import UsageRow, usage_of
 
-__all__ = ["AddressPlan", "AddressRow", "PrefixRow", "UsageRow", "build_plan"]
+__all__ = ["CITY_ITSELF", "AddressPlan", "AddressRow", "PlanError", "PrefixRow", "UsageRow", "build_plan"]
 
 
 def build_plan(city: City) -> AddressPlan:
@@ -74,7 +75,11 @@ class AddressPlan:
         return [self.lan(site_id, family)]
 
     def county_prefix(self, site_id: str, family: Family) -> IPNetwork:
-        """Answer the prefix that sums up a county-level site (or `@city`), infrastructure included."""
+        """Answer the prefix that sums up a county-level site, infrastructure included.
+
+        For `@city` it is that of the city's own sites; their IPv6 infrastructure lies apart, in the city's
+        slot 0.
+        """
         numbers = self._numbers
         block = numbers.county4[site_id]
         if family == Family.IPV6:
