@@ -1,0 +1,1 @@
+"""Cloud nodes: the systems of the plan that stand on them, served in both address families."""
