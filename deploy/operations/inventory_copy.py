@@ -11,7 +11,14 @@ from inventories.records import Management
 
 FOLDER = "/etc/jizuo/inventory"
 #: Files that an inventory may lack: they must not outlive their removal.
-OPTIONAL = ("units.csv", "systems.csv", "allocations.csv", "backups.toml", "waivers.toml")
+OPTIONAL = (
+    "units.csv",
+    "systems.csv",
+    "allocations.csv",
+    "backups.toml",
+    "waivers.toml",
+    "security-profile.toml",
+)
 
 
 def inventory_files(folder: Path, management: Management) -> list[File]:

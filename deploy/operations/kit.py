@@ -86,7 +86,6 @@ set -- /usr/share/python-wheels/pip-*.whl
 "$release/bin/python" "$1/pip" --quiet --disable-pip-version-check install --no-index --no-deps \\
     --no-compile --find-links={_WHEELS} --require-hashes --root-user-action=ignore \\
     -r "$release/requirements.txt" >&2 </dev/null
-"$release/bin/python" -m compileall -q -j 0 -x {shlex.quote(_NOT_COMPILED)} "$release/lib" >&2 </dev/null
 "$release/bin/jizuo" --version >&2 </dev/null
 printf '%s\\n' {shlex.quote(wheelhouse.release)} >"$release/release"
 ln -sfn "$release" {HOME}.new
@@ -98,6 +97,10 @@ cd {_WHEELS}
 for wheel in *.whl; do
     case {shlex.quote(f" {kept} ")} in *" $wheel "*) ;; *) rm -f "$wheel";; esac
 done
+# Byte code makes starting faster, and nothing waits for it.
+systemctl stop jizuo-compile.service 2>/dev/null || true
+systemd-run --quiet --collect --unit=jizuo-compile --nice=19 --property=IOSchedulingClass=idle -- \\
+    "$release/bin/python" -m compileall -q -x {shlex.quote(_NOT_COMPILED)} "$release/lib"
 for unit in {units}; do
     ! systemctl is-active -q -- "$unit" || systemctl restart -- "$unit"
 done

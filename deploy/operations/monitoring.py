@@ -38,7 +38,7 @@ def daemon_files() -> list[File]:
     """The daemons' arguments: both families (the firewall says who may ask), half a year of data."""
     prometheus = (
         f"--web.listen-address=:{PROMETHEUS_PORT} --storage.tsdb.retention.time=190d "
-        "--storage.tsdb.retention.size=20GB --web.enable-lifecycle=false"
+        "--storage.tsdb.retention.size=20GB"
     )
     # One Alertmanager needs no cluster, and no port for it.
     alertmanager = f"--web.listen-address=:{ALERTMANAGER_PORT} --cluster.listen-address="
