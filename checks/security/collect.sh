@@ -157,14 +157,22 @@ packages() { # name version
     fi
 }
 
-updates() { # the package lists' time, then what would be upgraded; from the lists that are there, without network
+updates() { # the package lists' time, then what would be upgraded by them; no network
     if command -v apt-get >/dev/null; then
         find /var/lib/apt/lists -maxdepth 1 -name '*Release' -exec stat -c 'lists %Y %n' {} +
-        limited apt-get -s -qq -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-            dist-upgrade | sed -n 's/^Inst /upgrade /p'
+        plan=$(limited apt-get -s -qq -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= \
+            -o Dir::Cache::srcpkgcache= dist-upgrade 2>&1) || {
+            printf '%s\n' "$plan" | tail -n 3
+            return 1
+        }
+        printf '%s\n' "$plan" | sed -n 's/^Inst /upgrade /p'
     else
         find /var/cache/dnf /var/cache/libdnf5 -name repomd.xml -exec stat -c 'lists %Y %n' {} + 2>/dev/null
-        limited dnf -C -q updateinfo list --security | sed 's/^/upgrade /'
+        plan=$(limited dnf -C -q updateinfo list --security 2>&1) || {
+            printf '%s\n' "$plan" | tail -n 3
+            return 1
+        }
+        printf '%s\n' "$plan" | sed -n 's/^./upgrade &/p'
     fi
 }
 

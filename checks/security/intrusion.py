@@ -109,7 +109,7 @@ def input_validation(facts: Facts, profile: Profile) -> Manual:
 
 def vulnerabilities(facts: Facts, profile: Profile) -> list[Requirement]:
     """8.1.4.4 e: known vulnerabilities are found, and mended."""
-    lines = [line.split() for line in facts.lines("updates")]
+    lines = [line.split() for line in facts.lines("updates", must_succeed=True)]
     times = [int(words[1]) for words in lines if words[:1] == ["lists"]]
     pending = [words[1] for words in lines if words[:1] == ["upgrade"] and len(words) > 1]
     days = (int(facts.identity["time"]) - max(times)) / _SECONDS_A_DAY if times else None
