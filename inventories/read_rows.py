@@ -49,7 +49,9 @@ def read_rows(path: Path, record: type[R], *key: str) -> tuple[Source[R], list[P
         return Source(str(path), readable=False), problems
     table = Table(str(path), text)
     if not table.header:
-        empty = Problem(str(path), 1, 1, "the file holds no row", f"write its header: {','.join(columns(record))}")
+        empty = Problem(
+            str(path), 1, 1, "the file holds no row", f"write its header: {','.join(columns(record))}"
+        )
         return Source(str(path), readable=False), [*problems, *(table.problems or [empty])]
     reader = _Reader(table, record, key)
     reader.check_header()
@@ -227,9 +229,11 @@ class _Reader(Generic[R]):
             return  # a union merge may leave an allocation that both branches added twice
         field = self.key[-1]
         line, _ = self.locate(key, field, None)
-        fix = (
-            "remove one of the two equal rows" if first == record else f"give one of the two another {field}"
-        )
+        fix = f"give one of the two another {field}"
+        if first == record:
+            fix = "remove one of the two equal rows"
+        elif self.record is Allocation:  # two branches gave the same member different slots
+            fix = "remove the row whose slot is not deployed yet"
         what = f"duplicate {' and '.join(self.key)} {shown(key)}, first in line {line}"
         self.report(number, self.header.index(field), what, fix)
 

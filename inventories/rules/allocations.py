@@ -49,9 +49,10 @@ def gather_allocations(draft: Draft, rows: Source[Allocation]) -> Allocations:
         holder = holders.setdefault((row.pool, row.slot), row.member)
         if holder != row.member:
             line, _ = rows.locate(f"{row.pool},{holder}", "slot", None)
-            what = f"slot {row.slot} of pool {row.pool!r} is held by {holder!r} already (line {line})"
-            folder = Path(rows.file).parent
-            fix = f"remove the newer row; `jizuo plan {folder} --allocate` gives its member a free slot"
+            slot = f"slot {row.slot} of pool {row.pool!r}, given to {row.member!r},"
+            what = f"{slot} is held by {holder!r} already (line {line})"
+            command = f"jizuo plan {Path(rows.file).parent} --allocate"
+            fix = f"remove the row of the one not deployed yet; `{command}` gives it a free slot"
             draft.report(rows, key, "slot", what, fix)
         allocations.setdefault(row.pool, {})[row.member] = row.slot
     return allocations

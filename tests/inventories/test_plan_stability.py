@@ -76,14 +76,14 @@ class Edits(RuleBasedStateMachine):
         return sorted(site.id for site in self.editor.sites.values() if site.level in levels)
 
     def router(self, site: str) -> str:
-        nodes = self.editor.nodes.values()
-        return next((n.id for n in nodes if n.site == site and n.role is NodeRole.ROUTER), "core-a")
+        routers = [node for node in self.editor.nodes.values() if node.role is NodeRole.ROUTER]
+        return next((node.id for node in routers if node.site == site), routers[0].id)
 
     @rule()
     def add_county(self) -> None:
         self.remember()
         self.serial += 1
-        self.editor.add(f"3610{self.serial:02}", Level.COUNTY)
+        self.editor.add(f"3610{self.serial:02}", Level.COUNTY, above=self.router("core-a"))
         self.settle()
 
     @precondition(lambda self: self.sites(Level.COUNTY))
