@@ -155,7 +155,7 @@ class _Job:
 
     def _age(self, moment: MaybeMoment, limit: int, what: str, name: str) -> _Finding:
         """Hold the age of something against a limit, seconds."""
-        if isinstance(moment, str):
+        if moment is None:
             return _Finding(Status.FAIL, None, f"{what}: there is none", "never")
         age = (self._now - moment).total_seconds()
         said = f"{what} is of {timestamp(moment)}"

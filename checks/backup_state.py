@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -16,8 +16,8 @@ from checks.security.run import Captures, NotCollected
 
 #: A moment with its offset from UTC: without one, +08:00 would look eight hours newer than it is.
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-#: A moment, or empty where it never was.
-MaybeMoment = Moment | Literal[""]
+#: A moment, or None (empty in the file) where it never was.
+MaybeMoment = Moment | None
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Step(msgspec.Struct, frozen=True):
 
     result: Literal["running", "success", "partial", "failure"]
     started_at: Moment
-    ended_at: MaybeMoment = ""
+    ended_at: MaybeMoment = None
     reason: str = ""
     error: str = ""
     snapshot: str = ""
@@ -60,9 +60,9 @@ class RepositoryState(msgspec.Struct, frozen=True):
     """
 
     role: Literal["primary", "copy"]
-    snapshot_at: MaybeMoment = ""
-    check_success_at: MaybeMoment = ""
-    restore_success_at: MaybeMoment = ""
+    snapshot_at: MaybeMoment = None
+    check_success_at: MaybeMoment = None
+    restore_success_at: MaybeMoment = None
     copy: Step | None = None
     check: Step | None = None
     restore_test: Step | None = None
@@ -84,7 +84,7 @@ class JobState(msgspec.Struct, frozen=True):
     policy: str
     host: str
     backup: Step | None = None
-    last_success_at: MaybeMoment = ""
+    last_success_at: MaybeMoment = None
     repositories: dict[str, RepositoryState] = {}
 
 
@@ -110,9 +110,19 @@ States = Mapping[str, HostStates]
 def read_state(text: str) -> JobState | Unreadable:
     """A state file's content."""
     try:
-        return msgspec.json.decode(text, type=JobState)
+        return msgspec.convert(_without_empty_moments(msgspec.json.decode(text)), JobState)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Unreadable(str(error))
+
+
+def _without_empty_moments(value: Any) -> Any:
+    """JSON in which a time that is empty is null."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: None if part == "" and key.endswith("_at") else _without_empty_moments(part)
+        for key, part in value.items()
+    }
 
 
 def states_of(captures: Captures) -> States:
