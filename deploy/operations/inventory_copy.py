@@ -10,26 +10,17 @@ from deploy.hoststate.files import File
 from inventories.records import Management
 
 FOLDER = "/etc/jizuo/inventory"
-#: Files that an inventory may lack: they must not outlive their removal.
-OPTIONAL = (
-    "units.csv",
-    "systems.csv",
-    "allocations.csv",
-    "backups.toml",
-    "waivers.toml",
-    "security-profile.toml",
-)
 
 
 def inventory_files(folder: Path, management: Management) -> list[File]:
     """Every data file of an inventory folder; `city.toml` names `management`, which a lab may have changed."""
-    names = {path.name for path in folder.iterdir() if path.suffix in (".csv", ".toml")}
     wanted = []
-    for name in sorted(names | set(OPTIONAL)):
-        content = (folder / name).read_bytes() if name in names else None
-        if name == "city.toml" and content is not None:
-            content = with_management(content.decode(), management).encode()
-        wanted.append(File(f"{FOLDER}/{name}", content))
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".csv", ".toml"):
+            content = path.read_bytes()
+            if path.name == "city.toml":
+                content = with_management(content.decode(), management).encode()
+            wanted.append(File(f"{FOLDER}/{path.name}", content))
     return wanted
 
 

@@ -58,6 +58,7 @@ def name_service(data: HostData, plan: AddressPlan) -> None:
     files(
         name="zones",
         wanted=[File(f"{ZONES}/{name}", text) for name, text in zones.items()],
+        exclusive=[f"{ZONES}/*.zone"],
         validate=[f"nsd-checkzone {origin} {{{ZONES}/{origin}.zone}}" for origin in origins],
         activate=["! systemctl is-active -q nsd || nsd-control reload >/dev/null"],
     )

@@ -14,7 +14,7 @@ from deploy.here import all_hosts, here
 from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
-from deploy.operations.inventory_copy import inventory_files
+from deploy.operations.inventory_copy import FOLDER, inventory_files
 from deploy.operations.kit import HOME, installed
 from deploy.operations.mirror_role import MIRROR_PACKAGES
 from deploy.operations.monitoring import daemon_files, generated_settings
@@ -45,6 +45,7 @@ def operations() -> None:
     files(
         name="inventory",
         wanted=inventory,
+        exclusive=[f"{FOLDER}/*"],
         validate=[f"{HOME}/bin/jizuo inventory validate {{root}}/etc/jizuo/inventory"],
         activate=[f"! systemctl is-active -q {EXPORTER} || systemctl restart {EXPORTER}"],
     )
