@@ -49,8 +49,8 @@ def seeded(contents: Mapping[str, Mapping[str, str]]) -> Iterator[StringCommand]
 
 def seed_script(contents: Mapping[str, Mapping[str, str]]) -> str:
     """The script that puts each system's files in place whole, and remembers that it did; pure."""
-    lines = ["set -eu", "umask 027", f"mkdir -p {shlex.quote(MARKS)} {shlex.quote(FOLDER)}"]
-    lines += [f"chmod 755 {shlex.quote(FOLDER)}"]
+    folders = " ".join(map(shlex.quote, (MARKS.rpartition("/")[0], MARKS, FOLDER)))
+    lines = ["set -eu", "umask 027", f"install -d -m 755 {folders}"]
     for system, files in contents.items():
         final, mark = shlex.quote(f"{FOLDER}/{system}"), shlex.quote(f"{MARKS}/{system}")
         stage = shlex.quote(f"{FOLDER}/.seed-{system}")
