@@ -32,9 +32,20 @@ class FileSource(Generic[T]):
     """
 
     def __init__(
-        self, path: Path, parse: Callable[[Sequence[Path]], Parsed[T]], max_age: float | None = None
+        self,
+        path: Path,
+        parse: Callable[[Sequence[Path]], Parsed[T]],
+        max_age: float | None = None,
+        pattern: str = "*.json",
+        optional: bool = False,
     ) -> None:
-        """Takes a file or folder, how to parse, and the age in seconds at which data is stale."""
+        """Takes a file or folder and how to parse it.
+
+        `max_age` is the age in seconds at which it is stale, `pattern` which files of a folder count, and
+        `optional` lets a folder be missing: what it would hold has not happened yet.
+        """
+        self._pattern = pattern
+        self._optional = optional
         self._path = path
         self._parse = parse
         self._max_age = max_age
@@ -59,8 +70,9 @@ class FileSource(Generic[T]):
 
     def _files(self) -> list[Path]:
         if self._path.is_dir():
-            return sorted(file for file in self._path.glob("*.json") if not file.name.startswith("."))
-        return [self._path]
+            files = self._path.glob(self._pattern)
+            return sorted(file for file in files if file.is_file() and not file.name.startswith("."))
+        return [] if self._optional and not self._path.exists() else [self._path]
 
     def _read(self, files: list[Path]) -> None:
         begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Are the collectors themselves well? Success, age and trouble of each source, and the exporter's own state."""
+"""Are the collectors themselves well? Success, age and trouble of each, and the exporter's own state."""
 
 from __future__ import annotations
 

@@ -29,13 +29,13 @@ def parse_address(address: str) -> tuple[str, int]:
 
 
 def listening_sockets(address: str) -> list[socket.socket]:
-    """The bound, listening sockets of one address: one that takes both families where no host is given.
+    """The bound, listening sockets of one address: one that takes both families where no host is given, or `::`.
 
     Raises:
         ListenError: The name does not resolve, or the address is taken or not this machine's.
     """
     host, port = parse_address(address)
-    if not host:
+    if host in {"", "::"}:  # as Go's net.Listen, so that units written for other exporters mean the same
         return [_all_addresses(address, port)]
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -7,7 +7,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ class WebServer:
     Connections that stand are not cut by a reload; new ones meet the new configuration.
     """
 
-    def __init__(self, routes: dict[str, Handler], addresses: list[str], config_file: Path | None) -> None:
+    def __init__(self, routes: Mapping[str, Handler], addresses: list[str], config_file: Path | None) -> None:
         self._routes = routes
         self._addresses = addresses
         self._config_file = config_file

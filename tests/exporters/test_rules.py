@@ -72,6 +72,7 @@ def mutations(rule: dict[str, Any], step: str) -> Iterator[dict[str, Any]]:
         ("min by (", "max by ("),
         ("absent(", "present_over_time("),
         ('state=~"noncompliant|partly"', 'state="noncompliant"'),
+        ('result=~"failure|stuck"', 'result="failure"'),
         (', severity="high"', ""),
         ('check="icmp", ', ""),
         ('level="city"', 'level!=""'),

@@ -75,8 +75,9 @@ def peer_name(server: WebServer, authority: Any) -> str:
     return str(subject[0][0][1])
 
 
-def test_an_address_without_host_serves_both_families(serve: Serve) -> None:
-    server = serve(None, ":0")
+@pytest.mark.parametrize("address", [":0", "[::]:0"])
+def test_an_address_without_host_serves_both_families(serve: Serve, address: str) -> None:
+    server = serve(None, address)
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family) as client:
             client.settimeout(10)

@@ -1,0 +1,52 @@
+"""How does each kind of record file read? From paths to values, with the moment of the newest part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from checks.availability.targets import targets_of
+from checks.record import Record, read_records
+from exporters.collectors.availability import Cycle
+from exporters.places import places
+from exporters.readings import epoch_seconds
+from exporters.snapshot import Inventory
+from exporters.sources import Parsed
+from inventories.allocation import PlanError
+from inventories.load import load_city
+from inventories.plan import build_plan
+from inventories.problems import InventoryError
+
+
+def parse_records(files: Sequence[Path]) -> Parsed[list[Record]]:
+    """The check records of files, in their order.
+
+    Raises:
+        OSError: A file cannot be read.
+        msgspec.DecodeError: A file holds no records.
+        ValueError: A record's time has no offset from UTC.
+    """
+    records = [record for file in files for record in read_records(file)]
+    return Parsed(records, max((epoch_seconds(record.at) for record in records), default=None))
+
+
+def parse_cycle(files: Sequence[Path]) -> Parsed[Cycle]:
+    """Probe records that a check wrote, as one round; raises as :func:`parse_records`."""
+    records, at, _ = parse_records(files)
+    return Parsed(Cycle(records, {}, {}, at or 0.0, 0.0, 0.0), at)
+
+
+def parse_inventory(files: Sequence[Path]) -> Parsed[Inventory]:
+    """The city of a folder, given by its files, with its targets and places.
+
+    Raises:
+        ValueError: The inventory is wrong; the message has every problem.
+    """
+    if not files:
+        raise ValueError("the folder holds no inventory: city.toml and its CSV files are not there")
+    try:
+        city = load_city(files[0].parent)
+        targets = targets_of(city, build_plan(city))
+    except (InventoryError, PlanError) as error:
+        raise ValueError(str(error)) from error
+    return Parsed(Inventory(city, targets, places(city)), max(file.stat().st_mtime for file in files))

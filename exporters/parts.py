@@ -1,0 +1,80 @@
+"""Which metric families follow from a snapshot? Each part with the readings that it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from prometheus_client import Metric
+
+from checks.security.controls import load_controls
+from exporters.collectors.availability import availability_metrics
+from exporters.collectors.backup import backup_metrics
+from exporters.collectors.drill import drill_metrics
+from exporters.collectors.inventory import coverage_metrics, inventory_metrics
+from exporters.collectors.security import security_metrics
+from exporters.deploys import deploy_metrics
+from exporters.snapshot import Inventory, Snapshot
+
+
+class PartOfExposition(NamedTuple):
+    """Families that change together.
+
+    Attributes:
+        inputs: The readings they follow from; the part is rendered again when one is another object.
+        families: The families; called only while the inventory has been read.
+    """
+
+    inputs: Callable[[Snapshot], tuple[object, ...]]
+    families: Callable[[Snapshot, Inventory], list[Metric]]
+
+
+def _availability(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+    cycle = snapshot.availability.value if snapshot.availability else None
+    return availability_metrics(cycle, inventory.where) if cycle else []
+
+
+def _coverage(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+    if snapshot.availability is None:
+        return []
+    cycle = snapshot.availability.value
+    return coverage_metrics(inventory.city, cycle.records if cycle else None)
+
+
+def _backup(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+    records = snapshot.backup.value if snapshot.backup else None
+    return [] if records is None else backup_metrics(inventory.city, records)
+
+
+def _security(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+    records = snapshot.security.value if snapshot.security else None
+    return [] if records is None else security_metrics(records, load_controls())
+
+
+def _drill(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+    records = snapshot.drill.value if snapshot.drill else None
+    return drill_metrics(records or [])
+
+
+def _deploy(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+    record = snapshot.deploy.value if snapshot.deploy else None
+    return deploy_metrics(record) if record else []
+
+
+#: Every part by name, in the order in which /metrics shows them.
+PARTS = {
+    "inventory": PartOfExposition(
+        lambda snapshot: (snapshot.inventory.value,),
+        lambda snapshot, inventory: inventory_metrics(inventory.city, inventory.where),
+    ),
+    "coverage": PartOfExposition(
+        lambda snapshot: (snapshot.inventory.value, snapshot.availability), _coverage
+    ),
+    "availability": PartOfExposition(
+        lambda snapshot: (snapshot.inventory.value, snapshot.availability), _availability
+    ),
+    "backup": PartOfExposition(lambda snapshot: (snapshot.inventory.value, snapshot.backup), _backup),
+    "security": PartOfExposition(lambda snapshot: (snapshot.security,), _security),
+    "drill": PartOfExposition(lambda snapshot: (snapshot.drill,), _drill),
+    "deploy": PartOfExposition(lambda snapshot: (snapshot.deploy,), _deploy),
+}

@@ -1,0 +1,94 @@
+"""Runs an exporter: the monitor and the web server, from the first reading to the last signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from exporters.exposition import Body
+from exporters.monitor import Collectors, Monitor
+from exporters.status.page import StatusPage
+from exporters.web.server import WebServer
+
+_LOG = logging.getLogger(__name__)
+
+
+class Exporter:
+    """A monitor and the server of its three paths: `/metrics`, `/-/healthy` and the status page at `/`."""
+
+    def __init__(self, collectors: Collectors, addresses: list[str], config_file: Path | None) -> None:
+        self.monitor = Monitor(collectors, lambda: self.server.reload_state)
+        self._page = StatusPage(self.monitor)
+        routes = {"/metrics": self._metrics, "/-/healthy": self._healthy, "/": self._status}
+        self.server = WebServer(routes, addresses, config_file)
+
+    async def start(self) -> None:
+        """Reads all sources once, then listens.
+
+        Raises:
+            WebConfigError: web.yml cannot be used.
+            ListenError: An address cannot be listened on.
+        """
+        await self.monitor.start()
+        await self.server.start()
+        self._running = asyncio.create_task(self.monitor.run(), name="monitor")
+
+    async def stop(self) -> None:
+        """Ends the server, then the monitor."""
+        await self.server.stop()
+        self._running.cancel()
+        await asyncio.wait([self._running])
+
+    async def run_until_signal(self, on_ready: Callable[[list[str]], None]) -> None:
+        """Serves until SIGTERM or SIGINT; `on_ready` is told the URLs.
+
+        Raises:
+            BaseExceptionGroup: The monitor ended by itself, which it never should.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await self.start()
+        on_ready(self.server.urls)
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait([waiting, self._running], return_when=asyncio.FIRST_COMPLETED)
+        ended_itself = self._running.done() and not stop.is_set()
+        await self.stop()
+        if ended_itself:
+            self._running.result()
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        body = self.monitor.exposition.body(request.headers.get("Accept", ""))
+        return _answer(request, body)
+
+    async def _healthy(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text="jizuo exporter is healthy.\n")
+
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        return _answer(request, self._page.body(refresh=request.query.get("refresh") != "off"))
+
+
+def _answer(request: web.Request, body: Body) -> web.Response:
+    """The body, gzipped for whoever takes it (RFC 9110 section 12.5.3); it was compressed beforehand."""
+    headers = {
+        "Content-Type": body.content_type,
+        "Vary": "Accept, Accept-Encoding",
+        "Cache-Control": "no-cache",
+    }
+    if _takes_gzip(request.headers.get("Accept-Encoding", "")):
+        return web.Response(body=body.gzipped, headers=headers | {"Content-Encoding": "gzip"})
+    return web.Response(body=body.plain, headers=headers)
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    for offer in accept_encoding.split(","):
+        name, _, weight = offer.partition(";")
+        if name.strip() in {"gzip", "*"}:
+            return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False

@@ -1,0 +1,41 @@
+"""What is known of the city at one moment: the inventory and the newest reading of every collector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from checks.availability.targets import Target
+from checks.record import Record
+from exporters.collectors.availability import Cycle
+from exporters.deploys import DeployRecord
+from exporters.drills import DrillRecord
+from exporters.places import Place
+from exporters.readings import Reading
+from inventories.records import City
+
+
+class Inventory(NamedTuple):
+    """A city with what is derived from it once: its probes' targets and where every subject stands."""
+
+    city: City
+    targets: Sequence[Target]
+    where: Mapping[str, Place]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The readings; None for a collector that this exporter does not run."""
+
+    inventory: Reading[Inventory]
+    availability: Reading[Cycle] | None = None
+    backup: Reading[list[Record]] | None = None
+    security: Reading[list[Record]] | None = None
+    drill: Reading[list[DrillRecord]] | None = None
+    deploy: Reading[DeployRecord | None] | None = None
+
+    def readings(self) -> dict[str, Reading[object]]:
+        """The readings of the collectors that run, by name."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: reading for name, reading in found.items() if reading is not None}

@@ -1,0 +1,1 @@
+"""The status page: what a person in the operations room sees."""

@@ -1,0 +1,47 @@
+"""What of the drills does the page show? The last of each, measured against objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from exporters.drills import DrillRecord, last_of_each
+from exporters.status.states import RANK, State
+
+#: When a drill is overdue, in seconds: the alert DrillOverdue says the same.
+OVERDUE = 180 * 86400
+
+
+class Drill(NamedTuple):
+    """The last record of a drill."""
+
+    title: str
+    record: DrillRecord
+    state: State
+    problem: str
+
+
+class Drills(NamedTuple):
+    """The section; the worst first. `held` counts all records."""
+
+    last: Sequence[Drill]
+    held: int
+
+
+def drills_view(records: Sequence[DrillRecord], now: float) -> Drills:
+    """What the page shows of drill records that are the oldest first."""
+    last = [_drill(record, now) for record in last_of_each(records)]
+    return Drills(sorted(last, key=lambda drill: RANK[drill.state]), len(records))
+
+
+def _drill(record: DrillRecord, now: float) -> Drill:
+    problem = ""
+    if not record.measured.rto_met:
+        problem = "未达到RTO目标"
+    elif not record.measured.rpo_met:
+        problem = "未达到RPO目标"
+    elif not record.success:
+        problem = "未成功"
+    elif now - record.at > OVERDUE:
+        problem = "已逾期未演练"
+    return Drill(record.title or record.drill, record, State.WARNING if problem else State.OK, problem)
