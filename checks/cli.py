@@ -152,9 +152,10 @@ async def _run(task: _Task) -> tuple[dict[str, list[Record]], list[str]]:
 
 
 async def _availability(task: _Task) -> dict[str, list[Record]]:
-    if task.vantage != LOCAL:
-        return {AVAILABILITY: await probe_from(task.vantage, shell_of(task.state))}
-    return {AVAILABILITY: await probe_all(targets_of(task.city, build_plan(task.city)))}
+    targets = targets_of(task.city, build_plan(task.city))
+    if task.vantage == LOCAL:
+        return {AVAILABILITY: await probe_all(targets)}
+    return {AVAILABILITY: await probe_from(task.vantage, shell_of(task.state), targets)}
 
 
 async def _hosts(task: _Task) -> dict[str, list[Record]]:
