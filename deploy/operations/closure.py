@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -115,14 +115,17 @@ def fetch_closure(names: Sequence[str] | None = None) -> Path:
 def _fetch(building: Path, image: Path, names: Sequence[str]) -> Closure:
     apt = _Apt(building / "apt", building / "debs", image)
     apt.run("apt-get", "--quiet", "update")
-    files = apt.would_fetch(names)
-    packages = tuple(sorted(apt.describe(files)))
-    bootstrap = tuple(sorted(set(apt.would_fetch(BOOTSTRAP)) & set(files)))
+    uris = apt.would_fetch(names)
+    packages = tuple(sorted(apt.describe(uris)))
+    bootstrap = tuple(sorted(apt.would_fetch(BOOTSTRAP).keys() & uris.keys()))
     for package in packages:
         _reuse(building.parent, package, building / "debs")
     apt.run("apt-get", "--quiet", "--quiet", "--yes", "--download-only", "install", *names)
     for package in packages:
         fetched = building / "debs" / package.file
+        if (uri := uris[package.file]).startswith("file:") and not fetched.exists():
+            # apt reads such a source in place.
+            shutil.copyfile(unquote(urlsplit(uri).path), fetched)
         if not fetched.is_file() or _sha256(fetched) != package.sha256:
             raise MirrorError(f"{package.file} was fetched damaged or not at all; try again")
     for leftover in ("partial", "lock"):
@@ -179,10 +182,11 @@ class _Apt:
             raise MirrorError(f"a package source did not answer: {' | '.join(missed)}")
         return done.stdout
 
-    def would_fetch(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The files that installing `names` on the image takes, named as apt names them in its archive."""
+    def would_fetch(self, names: Iterable[str]) -> dict[str, str]:
+        """The files that installing `names` on the image takes, as apt names them in its archive, and their URIs."""
         printed = self.run("apt-get", "--quiet", "--quiet", "--yes", "--print-uris", "install", *names)
-        return tuple(line.split()[1] for line in printed.splitlines() if line.startswith("'"))
+        rows = (line.split() for line in printed.splitlines() if line.startswith("'"))
+        return {file: uri.strip("'") for uri, file, *_ in rows}
 
     def describe(self, files: Iterable[str]) -> list[Package]:
         """What the sources' signed indices say of files."""
