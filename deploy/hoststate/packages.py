@@ -46,7 +46,10 @@ def debian_packages(names: Sequence[str], without_starting: bool = False) -> Ite
     )
     # The mirror may have got packages since the host last looked.
     install = (
-        "export DEBIAN_FRONTEND=noninteractive; dpkg --configure -a >&2 </dev/null; "
+        "export DEBIAN_FRONTEND=noninteractive; "
+        # What another run left half done is completed; a dpkg that is still at work is given a minute.
+        'for wait in $(seq 30); do [ -n "$(dpkg --audit)" ] || break; '
+        "dpkg --configure -a >&2 </dev/null && break; sleep 2; done; "
         f"{transaction} || {{ apt-get -qq update >&2 </dev/null; {transaction}; }}"
     )
     if without_starting:
