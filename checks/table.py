@@ -16,10 +16,12 @@ from checks.security.controls import load_controls
 
 _WIDTH = 80
 #: Statuses that somebody has to look at, in the order in which they are shown.
-_SHOWN = (Status.FAIL, Status.ERROR, Status.MANUAL, Status.WAIVED)
+_SHOWN = (Status.FAIL, Status.ERROR, Status.WAIVED, Status.MANUAL)
 _COLOURS = {Status.FAIL: "red", Status.ERROR: "magenta", Status.MANUAL: "yellow", Status.WAIVED: "cyan"}
 #: How many subjects a row names before it counts the rest.
 _NAMED = 6
+#: From how many checks of a subject with the same evidence on they are one row.
+_SAME_CAUSE = 3
 _WORDS = {
     Status.PASS: "pass",
     Status.FAIL: "fail",
@@ -28,14 +30,16 @@ _WORDS = {
     Status.WAIVED: "waived",
     Status.NOT_APPLICABLE: "not applicable",
 }
+_FAMILIES = {("ipv4",): " (IPv4)", ("ipv6",): " (IPv6)", ("ipv4", "ipv6"): " (IPv4, IPv6)"}
 
 
-class _Group(NamedTuple):
-    """What the records of a row have in common."""
+class Row(NamedTuple):
+    """A row of the table: what is the matter, with what, where, and why."""
 
     status: Status
     check: str
-    reason: str
+    where: str
+    why: str
 
 
 def console() -> Console:
@@ -49,23 +53,20 @@ def console() -> Console:
 
 def print_records(kind: str, records: Sequence[Record], to: Console) -> None:
     """A heading with counts, then a row for each thing that somebody has to look at."""
-    to.print(f"[bold]{kind}[/]: {_counts(records)}", soft_wrap=False)
+    to.print(f"[bold]{kind}[/]: {_counts(records)}")
     for line in _by_family(records):
         to.print(f"  {line}")
-    groups = _grouped(records)
-    if not groups:
+    found = rows(records)
+    if not found:
         return
-    table = Table(show_edge=False, pad_edge=False, expand=False)
+    table = Table(show_edge=False, pad_edge=False)
     table.add_column("status", no_wrap=True)
     table.add_column("check", overflow="fold", max_width=26)
     table.add_column("where", overflow="fold", max_width=18)
     table.add_column("why", overflow="fold")
-    for group, found in groups:
-        status = f"[{_COLOURS[group.status]}]{group.status}[/]"
-        why = _why(found)
-        if group.reason and group.status is Status.ERROR:
-            why = f"{escape(group.reason)}: {why}"
-        table.add_row(status, escape(group.check), escape(_subjects(found)), why)
+    for row in found:
+        status = f"[{_COLOURS[row.status]}]{row.status}[/]"
+        table.add_row(status, escape(row.check), escape(row.where), escape(row.why))
     to.print(table)
 
 
@@ -87,39 +88,91 @@ def _by_family(records: Sequence[Record]) -> list[str]:
     return lines
 
 
-def _grouped(records: Sequence[Record]) -> list[tuple[_Group, list[Record]]]:
+def rows(records: Sequence[Record]) -> list[Row]:
     """Records that say the same, together: a host that is down is one row, and so is a fault of all hosts."""
-    statuses: dict[str, set[Status]] = {}
+    found = []
+    for status in _SHOWN:
+        of_status = [record for record in records if record.status is status]
+        if status is Status.MANUAL:
+            found += _manual_rows(of_status)
+        else:
+            whole = _of_one_cause(of_status)
+            rest = [record for record in of_status if _cause(record) not in whole]
+            found += _cause_rows(status, whole) + _check_rows(status, rest)
+    return found
+
+
+def _cause(record: Record) -> tuple[str, str, str]:
+    return record.subject, record.reason, record.evidence
+
+
+def _of_one_cause(records: Sequence[Record]) -> dict[tuple[str, str, str], list[Record]]:
+    """Checks of a subject that one cause has spoilt: a host that is down, a state that is missing."""
+    causes: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        statuses.setdefault(record.subject, set()).add(record.status)
-    groups: dict[_Group, list[Record]] = {}
+        causes.setdefault(_cause(record), []).append(record)
+    return {cause: found for cause, found in causes.items() if len(found) >= _SAME_CAUSE}
+
+
+def _cause_rows(status: Status, causes: dict[tuple[str, str, str], list[Record]]) -> list[Row]:
+    """One row for all subjects with the same cause."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for (subject, reason, evidence), records in causes.items():
+        text = evidence.replace(_node(subject), "...")
+        groups.setdefault((reason, text), []).extend(records)
+    found = []
+    for (reason, _), records in groups.items():
+        checks = len({(record.check, record.family) for record in records})
+        first = records[0]
+        why = first.evidence.removeprefix(f"{_node(first.subject)}: ")
+        found.append(Row(status, f"{checks} checks", _subjects(records), f"{reason}: {why}"))
+    return found
+
+
+def _check_rows(status: Status, records: Sequence[Record]) -> list[Row]:
+    """One row for all subjects at which a check came to the same; both families in one where they agree."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        if record.status in _SHOWN:
-            is_whole = statuses[record.subject] == {Status.ERROR}
-            check = "all checks" if is_whole else _check_name(record)
-            groups.setdefault(_Group(record.status, check, _cause(record)), []).append(record)
-    return sorted(groups.items(), key=lambda item: _SHOWN.index(item[0].status))
+        groups.setdefault((record.check, record.reason, record.family), []).append(record)
+    merged: dict[tuple[str, str, str], tuple[list[str], list[Record]]] = {}
+    for (check, reason, family), found in groups.items():
+        families, together = merged.setdefault((check, reason, _subjects(found)), ([], []))
+        families.append(family)
+        together.extend(found)
+    return [
+        Row(status, f"{_name(check)}{_FAMILIES.get(tuple(sorted(families)), '')}", where, _why(found))
+        for (check, _, where), (families, found) in merged.items()
+    ]
 
 
-def _check_name(record: Record) -> str:
-    control = _TITLES.get(record.check)
-    name = f"{record.check} {control}" if control else record.check
-    return name if record.family == "none" else f"{name} ({record.family})"
+def _manual_rows(records: Sequence[Record]) -> list[Row]:
+    """One row for all controls that a person has to judge at the same hosts."""
+    hosts: dict[str, list[Record]] = {}
+    for record in records:
+        hosts.setdefault(record.check, []).append(record)
+    groups: dict[str, list[str]] = {}
+    for check, found in hosts.items():
+        groups.setdefault(_subjects(found), []).append(check)
+    why = "no pass: controls.toml says what a person has to look at"
+    return [Row(Status.MANUAL, " ".join(checks), where, why) for where, checks in groups.items()]
 
 
-def _cause(record: Record) -> str:
-    """What rows are grouped by; a manual control asks everywhere the same."""
-    return "" if record.status in (Status.MANUAL, Status.WAIVED) else record.reason
+def _name(check: str) -> str:
+    """A control's id with its title; any other check as it is."""
+    title = _TITLES.get(check)
+    return f"{check} {title}" if title else check
 
 
 def _why(records: Sequence[Record]) -> str:
-    """The evidence of the first, without the name that stands beside it."""
-    first = records[0]
-    node = first.subject.rpartition("@")[2]
-    evidence = first.evidence.removeprefix(f"{node}: ")
-    only = "; ".join(part for part in evidence.split("; ") if part.startswith("NOT MET "))
-    text = escape((only or evidence).replace("NOT MET ", ""))
-    return text if len(records) == 1 or not node else text.replace(node, "...")
+    """The evidence of the first; of a control only what is not met."""
+    evidence = records[0].evidence.removeprefix(f"{_node(records[0].subject)}: ")
+    unmet = [part for part in evidence.split("; ") if part.startswith("NOT MET ")]
+    return "; ".join(part.removeprefix("NOT MET ") for part in unmet) or evidence
+
+
+def _node(subject: str) -> str:
+    """The node of a subject; that of a backup job stands after the @."""
+    return subject.rpartition("@")[2]
 
 
 def _subjects(records: Sequence[Record]) -> str:

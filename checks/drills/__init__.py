@@ -1,0 +1,1 @@
+"""Disaster-recovery drills: run for real, measured, always undone, and left as a record."""
