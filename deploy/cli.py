@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from deploy.lab.keys import private_write
+from deploy.record import leave_record
 from deploy.roles import ROLES
 from deploy.secrets import state_folder
 from inventories.cli import load_or_exit
@@ -191,8 +191,12 @@ def deploy(
     log = state_folder() / "deploy" / "pyinfra.log"
     with deploy_progress(quiet or as_json) as follow:
         result = run_deploy(path, city, list(roles), list(limit), dry=dry, log=log, progress=follow)
-    if not dry:
-        private_write(state_folder() / "deploy" / "last.json", msgspec.json.encode(result), 0o644)
+    missed = [] if dry else leave_record(city, state_folder(), msgspec.json.encode(result))
+    for name in missed:
+        click.echo(
+            f"jizuo deploy: {name} did not take the record of this run; monitoring shows the one before",
+            err=True,
+        )
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(result)).decode())
     else:
