@@ -1,4 +1,4 @@
-"""What do the drills' records say? The fields that metrics and the status page need, of every drill held."""
+"""What do the drills' records say? All records of a folder, and the newest of every drill."""
 
 from __future__ import annotations
 
@@ -7,47 +7,24 @@ from pathlib import Path
 
 import msgspec
 
+from checks.drills.record import DrillRecord, Measured, read_record
 from exporters.readings import epoch_seconds
 from exporters.sources import Parsed
 
 
-class Measured(msgspec.Struct, frozen=True):
-    """Seconds measured against seconds promised."""
-
-    rto_seconds: float | None = None
-    rto_objective_seconds: float | None = None
-    rpo_seconds: float | None = None
-    rpo_objective_seconds: float | None = None
-
-    @property
-    def rto_met(self) -> bool:
-        """Whether service came back in time; a time that could not be measured is not in time."""
-        return _within(self.rto_seconds, self.rto_objective_seconds)
-
-    @property
-    def rpo_met(self) -> bool:
-        """Whether no more was lost than promised."""
-        return _within(self.rpo_seconds, self.rpo_objective_seconds)
+def held_at(record: DrillRecord) -> float:
+    """When a drill began, in seconds since the epoch."""
+    return epoch_seconds(record.started_at)
 
 
-class DrillRecord(msgspec.Struct, frozen=True):
-    """One drill; unknown fields are let pass, as the record holds much more for the people who read it."""
-
-    drill: str
-    started_at: str
-    measured: Measured
-    title: str = ""
-    kind: str = ""
-    success: bool = False
-
-    @property
-    def at(self) -> float:
-        """When it began, in seconds since the epoch."""
-        return epoch_seconds(self.started_at)
+def rto_met(measured: Measured) -> bool:
+    """Whether service came back in time; a time that could not be measured is not in time."""
+    return measured.rto_seconds is not None and measured.rto_seconds <= measured.rto_objective_seconds
 
 
-def _within(measured: float | None, objective: float | None) -> bool:
-    return measured is not None and (objective is None or measured <= objective)
+def rpo_met(measured: Measured) -> bool:
+    """Whether no more was lost than promised; likewise."""
+    return measured.rpo_seconds is not None and measured.rpo_seconds <= measured.rpo_objective_seconds
 
 
 def parse_drills(files: Sequence[Path]) -> Parsed[list[DrillRecord]]:
@@ -59,14 +36,14 @@ def parse_drills(files: Sequence[Path]) -> Parsed[list[DrillRecord]]:
     records, broken = [], []
     for file in files:
         try:
-            record = msgspec.json.decode(file.read_bytes(), type=DrillRecord)
-            epoch_seconds(record.started_at)
+            record = read_record(file)
+            held_at(record)
         except (msgspec.DecodeError, ValueError) as error:
             broken.append(f"{file}: {error}")
         else:
             records.append(record)
-    records.sort(key=lambda record: record.at)
-    return Parsed(records, records[-1].at if records else None, tuple(broken))
+    records.sort(key=held_at)
+    return Parsed(records, held_at(records[-1]) if records else None, tuple(broken))
 
 
 def last_of_each(records: Iterable[DrillRecord]) -> list[DrillRecord]:

@@ -24,6 +24,7 @@ class Exporter:
     def __init__(self, collectors: Collectors, addresses: list[str], config_file: Path | None) -> None:
         self.monitor = Monitor(collectors, lambda: self.server.reload_state)
         self._page = StatusPage(self.monitor)
+        self._rendering = asyncio.Lock()
         routes = {"/metrics": self._metrics, "/-/healthy": self._healthy, "/": self._status}
         self.server = WebServer(routes, addresses, config_file)
 
@@ -71,7 +72,10 @@ class Exporter:
         return web.Response(text="jizuo exporter is healthy.\n")
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
-        return _answer(request, self._page.body(refresh=request.query.get("refresh") != "off"))
+        refresh = request.query.get("refresh") != "off"
+        async with self._rendering:  # of many who ask at once, one renders; scrapes go on meanwhile
+            body = await asyncio.to_thread(self._page.body, refresh)
+        return _answer(request, body)
 
 
 def _answer(request: web.Request, body: Body) -> web.Response:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from checks.availability.targets import Target
+from checks.drills.record import DrillRecord
 from checks.record import Record
 from exporters.collectors.availability import Cycle
 from exporters.deploys import DeployRecord
-from exporters.drills import DrillRecord
 from exporters.places import Place
 from exporters.readings import Reading
 from inventories.records import City

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from exporters.drills import DrillRecord, last_of_each
+from checks.drills.record import DrillRecord
+from exporters.drills import held_at, last_of_each
 
 
 def drill_metrics(records: Iterable[DrillRecord]) -> list[Metric]:
     """The families of the newest record of every drill; no series at all where none was ever held."""
     families = {
         "last_timestamp_seconds": "When the drill was last held.",
+        "issues": "Things to put right that the last one found.",
         "success": "Whether the last one recovered, with the right data and within its objectives.",
         "rto_seconds": "How long recovery took, from the fault to service as a client sees it.",
         "rto_objective_seconds": "How long it may take.",
@@ -26,7 +28,8 @@ def drill_metrics(records: Iterable[DrillRecord]) -> list[Metric]:
     }
     for record in last_of_each(records):
         values = {
-            "last_timestamp_seconds": record.at,
+            "last_timestamp_seconds": held_at(record),
+            "issues": float(len(record.issues)),
             "success": 1.0 if record.success else 0.0,
             "rto_seconds": record.measured.rto_seconds,
             "rto_objective_seconds": record.measured.rto_objective_seconds,

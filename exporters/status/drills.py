@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from exporters.drills import DrillRecord, last_of_each
+from checks.drills.record import DrillRecord
+from exporters.drills import held_at, last_of_each, rpo_met, rto_met
 from exporters.status.states import RANK, State
 
 #: When a drill is overdue, in seconds: the alert DrillOverdue says the same.
@@ -17,6 +18,7 @@ class Drill(NamedTuple):
 
     title: str
     record: DrillRecord
+    at: float
     state: State
     problem: str
 
@@ -36,12 +38,15 @@ def drills_view(records: Sequence[DrillRecord], now: float) -> Drills:
 
 def _drill(record: DrillRecord, now: float) -> Drill:
     problem = ""
-    if not record.measured.rto_met:
+    if record.aborted:
+        problem = "被中止"
+    elif not rto_met(record.measured):
         problem = "未达到RTO目标"
-    elif not record.measured.rpo_met:
+    elif not rpo_met(record.measured):
         problem = "未达到RPO目标"
     elif not record.success:
         problem = "未成功"
-    elif now - record.at > OVERDUE:
+    elif now - held_at(record) > OVERDUE:
         problem = "已逾期未演练"
-    return Drill(record.title or record.drill, record, State.WARNING if problem else State.OK, problem)
+    state = State.WARNING if problem else State.OK
+    return Drill(record.title, record, held_at(record), state, problem)

@@ -14,6 +14,8 @@ from exporters.status.states import RANK, State
 from exporters.status.words import word
 from inventories.records import City, Level
 
+#: From so many targets on, a place that fails as a whole is shown as one outage.
+_MANY = 3
 _LEVEL_ORDER = {level.value: number for number, level in enumerate(Level)}
 
 
@@ -78,12 +80,28 @@ class County(NamedTuple):
         return State.WARNING if self.failing else State.OK
 
 
+class Outage(NamedTuple):
+    """A county or township of which nothing answers in a family: one trouble, not a hundred."""
+
+    name: str
+    where: str
+    total: int
+    ipv4: int
+    ipv6: int
+    state: State
+
+
 class Network(NamedTuple):
-    """The section; targets, counties and systems have the worst first."""
+    """The section; targets, counties and systems have the worst first.
+
+    `failing` has every target that fails; `single` those that do not fall under an outage.
+    """
 
     families: Mapping[str, Family]
     targets: Sequence[Target]
     failing: Sequence[Target]
+    outages: Sequence[Outage]
+    single: Sequence[Target]
     systems: Sequence[Target]
     counties: Sequence[County]
     only_ipv4: int
@@ -96,12 +114,15 @@ def network_view(city: City, where: Mapping[str, Place], records: Sequence[Recor
     targets = _targets(city, where, records)
     failing = [target for target in targets if target.state is not State.OK]
     failing.sort(key=lambda target: (RANK[target.state], _LEVEL_ORDER.get(target.place.level, 9)))
+    outages, behind = _outages(city, targets)
     systems = [target for target in targets if target.place.kind == "system"]
     systems.sort(key=lambda target: RANK[target.state])
     return Network(
         families={family: _family(records, family) for family in ("ipv4", "ipv6")},
         targets=targets,
         failing=failing,
+        outages=outages,
+        single=[target for target in failing if (target.subject, target.check) not in behind],
         systems=systems,
         counties=_counties(city, targets, records),
         only_ipv4=sum(_well(target.ipv4) and not _well(target.ipv6) for target in targets),
@@ -149,6 +170,30 @@ def _owner(city: City, place: Place) -> str:
 
 def _well(probe: Probe | None) -> bool:
     return probe is not None and probe.well
+
+
+def _outages(city: City, targets: Iterable[Target]) -> tuple[list[Outage], set[tuple[str, str]]]:
+    """Counties, then townships of other counties, that are gone in a family; and the targets behind them."""
+    outages: list[Outage] = []
+    behind: set[tuple[str, str]] = set()
+    for level in ("county", "township"):
+        places: dict[str, list[Target]] = {}
+        for target in targets:
+            site = getattr(target.place, level)
+            if site and (target.subject, target.check) not in behind:
+                places.setdefault(site, []).append(target)
+        for site, ours in places.items():
+            ipv4 = [target.ipv4 for target in ours if target.ipv4]
+            ipv6 = [target.ipv6 for target in ours if target.ipv6]
+            gone = [family for family in (ipv4, ipv6) if family and not any(map(_well, family))]
+            if len(ours) < _MANY or not gone:
+                continue
+            where = word("level", level) if level == "county" else site_name(city, ours[0].place.county)
+            state = State.CRITICAL if level == "county" else State.WARNING
+            well = sum(map(_well, ipv4)), sum(map(_well, ipv6))
+            outages.append(Outage(site_name(city, site), where, len(ours), *well, state))
+            behind.update((target.subject, target.check) for target in ours)
+    return outages, behind
 
 
 def _family(records: Iterable[Record], family: str) -> Family:

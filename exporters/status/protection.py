@@ -40,6 +40,7 @@ class Job(NamedTuple):
     verified: bool
     state: State
     problem: str
+    evidence: str
 
 
 class Backups(NamedTuple):
@@ -104,6 +105,7 @@ def _job(city: City, job: BackupJob, now: float) -> Job:
         verified=verified,
         state=_state(job, within_rpo, verified),
         problem=_problem(job),
+        evidence=next((finding.record.evidence for finding in job.findings if not finding.well), ""),
     )
 
 
@@ -118,8 +120,16 @@ def _state(job: BackupJob, within_rpo: bool, verified: bool) -> State:
 
 
 def _problem(job: BackupJob) -> str:
-    """The evidence of the first finding that is not well."""
-    return next((finding.record.evidence for finding in job.findings if not finding.well), "")
+    """What is not well, in words: `最近快照：已过期；offsite-1 副本：已过期`."""
+    said = []
+    for finding in job.findings:
+        if not finding.well:
+            check, _, repository = finding.record.check.partition(":")
+            what = f"{repository} {word('backup_check', check)}".strip()
+            said.append(f"{what}：{word('backup_reason', finding.record.reason)}")
+    if job.result == "unknown":
+        return said[0] if said else word("backup", "unknown")
+    return "；".join(said)
 
 
 class ControlFinding(NamedTuple):
