@@ -2,11 +2,10 @@
 
 A task of a playbook says what it saw in lines on its standard output:
 
-    drill-moment NAME ISO-TIME         fault, detected, decided, started; serving-ipv4, serving-ipv6 ...
-    drill-sum WHERE SHA256 TIME PATH   a file before the fault (`lost`) or after recovery (`recovered`), with
-                                       the time of its last change in seconds (Unix time)
-    drill-record WHERE MILLISECONDS    a record of the writer's, by the moment it was written (Unix time)
-    drill-value NAME TEXT              anything else that the record is to hold
+    drill-moment NAME ISO-TIME     fault, snapshot; detected-ipv4, detected-ipv6, serving-ipv4, serving-ipv6
+    drill-sum WHERE SHA256 PATH    a file that was `lost`, or one that was `recovered`
+    drill-time WHERE SECONDS PATH  when that file was last changed (Unix time)
+    drill-record WHERE NUMBER      a record of the writer's: the moment it was written, Unix time in milliseconds
 """
 
 from __future__ import annotations
@@ -20,22 +19,16 @@ from checks.drills.record import DataCheck, Measured, Outcome, Timeline
 
 #: How many paths a record names.
 NAMED = 20
-
-
-class Sum(msgspec.Struct, frozen=True):
-    """A file's SHA-256, and when it was last changed (Unix time, seconds)."""
-
-    digest: str
-    changed: float
+FAMILIES = ("ipv4", "ipv6")
 
 
 class Seen(msgspec.Struct):
-    """All that the playbooks of one drill have said so far."""
+    """All that the playbooks of one drill have said so far; sums and times are by `lost` or `recovered`, then path."""
 
     moments: dict[str, datetime] = {}
-    sums: dict[str, dict[str, Sum]] = {}
+    sums: dict[str, dict[str, str]] = {}
+    times: dict[str, dict[str, float]] = {}
     records: dict[str, set[int]] = {}
-    values: dict[str, str] = {}
 
     def read(self, lines: Iterable[str]) -> None:
         """Take in what a task printed; lines of other forms are passed over.
@@ -49,40 +42,38 @@ class Seen(msgspec.Struct):
                 name, _, moment = rest.partition(" ")
                 self.moments[name] = _moment(moment)
             elif word == "drill-sum":
-                where, digest, changed, path = rest.split(" ", 3)
-                self.sums.setdefault(where, {})[path] = Sum(digest, float(changed))
+                where, digest, path = rest.split(" ", 2)
+                self.sums.setdefault(where, {})[path] = digest
+            elif word == "drill-time":
+                where, changed, path = rest.split(" ", 2)
+                self.times.setdefault(where, {})[path] = float(changed)
             elif word == "drill-record":
-                where, _, milliseconds = rest.partition(" ")
-                self.records.setdefault(where, set()).add(int(milliseconds))
-            elif word == "drill-value":
-                name, _, text = rest.partition(" ")
-                self.values[name] = text
+                where, _, number = rest.partition(" ")
+                self.records.setdefault(where, set()).add(int(number))
 
-    @property
-    def serving(self) -> datetime | None:
-        """When the client was served again in every family; None as long as one is missing."""
-        found = [self.moments.get(f"serving-{family}") for family in ("ipv4", "ipv6")]
+    def moment(self, name: str) -> datetime | None:
+        """A moment by its name; of one that each family has its own of, the later: None while one is missing."""
+        if name in self.moments:
+            return self.moments[name]
+        found = [self.moments.get(f"{name}-{family}") for family in FAMILIES]
         known = [moment for moment in found if moment is not None]
         return max(known) if len(known) == len(found) else None
 
 
 def timeline(seen: Seen, zone: tzinfo) -> Timeline:
     """The five moments as the record has them, in the city's time zone."""
-    moments = {name: seen.moments.get(name) for name in ("fault", "detected", "decided", "started")}
-    moments["serving"] = seen.serving
-    return Timeline(**{name: _text(moment, zone) for name, moment in moments.items()})
+    return Timeline(**{name: _text(seen.moment(name), zone) for name in Timeline.__struct_fields__})
 
 
 def serving_by_family(seen: Seen, zone: tzinfo) -> dict[str, str]:
     """When each family was served again."""
-    found = {family: _text(seen.moments.get(f"serving-{family}"), zone) for family in ("ipv4", "ipv6")}
+    found = {family: _text(seen.moment(f"serving-{family}"), zone) for family in FAMILIES}
     return {family: moment for family, moment in found.items() if moment is not None}
 
 
 def measured(seen: Seen, rto_objective: float, rpo_objective: float) -> Measured:
     """RTO and RPO in seconds against the objectives; what was not seen is None."""
-    fault, serving = seen.moments.get("fault"), seen.serving
-    newest = newest_recovered(seen)
+    fault, serving, newest = seen.moment("fault"), seen.moment("serving"), newest_recovered(seen)
     return Measured(
         rto_seconds=_seconds(fault, serving),
         rto_objective_seconds=rto_objective,
@@ -99,7 +90,7 @@ def newest_recovered(seen: Seen) -> datetime | None:
     records = seen.records.get("recovered")
     if records:
         return datetime.fromtimestamp(max(records) / 1000, UTC)
-    return seen.moments.get("snapshot")
+    return seen.moment("snapshot")
 
 
 def data_check(seen: Seen, zone: tzinfo) -> DataCheck:
@@ -112,17 +103,18 @@ def data_check(seen: Seen, zone: tzinfo) -> DataCheck:
     if not lost or recovered is None or newest is None:
         return DataCheck(outcome=Outcome.NOT_REACHED)
     since = newest.timestamp()
-    too_new = {path for path, was in lost.items() if was.changed > since}
+    times = seen.times.get("lost", {})
+    too_new = {path for path in lost if times.get(path, 0.0) > since}
     differing = [
         path
         for path, now in sorted(recovered.items())
-        if path not in too_new and (path not in lost or lost[path].digest != now.digest)
+        if path not in too_new and (path not in lost or lost[path] != now)
     ]
     missing = sorted(set(lost) - set(recovered) - too_new)
     return DataCheck(
         outcome=Outcome.FAILED if differing or missing or not recovered else Outcome.DONE,
         files=len(recovered),
-        same=sum(1 for path, now in recovered.items() if path in lost and lost[path].digest == now.digest),
+        same=sum(1 for path, now in recovered.items() if path in lost and lost[path] == now),
         differing=tuple(differing[:NAMED]),
         missing=tuple(missing[:NAMED]),
         lost=len(too_new - set(recovered)),

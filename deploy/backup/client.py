@@ -62,14 +62,18 @@ def timer(data: HostData, job: BackupJob) -> File:
 
 
 def job_files(
-    store: SecretStore, client: HostData, job: BackupJob, servers: dict[str, HostData]
+    store: SecretStore,
+    client: HostData,
+    job: BackupJob,
+    servers: dict[str, HostData],
+    folder: str = CONFIGURATION,
 ) -> list[File]:
     """What a policy's job of `client` reads: configuration, authority, the keys to its repositories."""
-    files = [File(f"{CONFIGURATION}/authority.pem", authority(store).certificate)]
+    files = [File(f"{folder}/authority.pem", authority(store).certificate)]
     repositories = []
     for node in (job.repository, *job.copies):
         host = servers[node].fqdn
-        base = f"{CONFIGURATION}/keys/{job.policy}@{node}"
+        base = f"{folder}/keys/{job.policy}@{node}"
         url = repository_url(store, node, host, client.name, job.policy)
         password = repository_password(store, node, client.name, job.policy)
         files += [
@@ -95,11 +99,11 @@ def job_files(
         "read_data_parts": READ_DATA_PARTS,
         "sample_files": SAMPLE_FILES,
         "sample_bytes": SAMPLE_BYTES,
-        "ca_file": f"{CONFIGURATION}/authority.pem",
+        "ca_file": f"{folder}/authority.pem",
         "repositories": repositories,
     }
     text = json.dumps(configuration, indent=1, ensure_ascii=False) + "\n"
-    return [*files, File(f"{CONFIGURATION}/{job.policy}.json", text)]
+    return [*files, File(f"{folder}/{job.policy}.json", text)]
 
 
 def removed_policy(policy: str) -> list[File]:

@@ -1,11 +1,13 @@
-"""Is a system served, as a client of the extranet sees it? Runs on the client, needs no more than python3-minimal.
+"""Is a system served, as a client of the extranet sees it? Runs on the client: needs no more than python3-minimal.
 
-    watch.py poll FILE SECONDS DIGEST NAME=HOST:PORT/PATH=ADDRESS4,ADDRESS6 ...
-        asks every target over each family 5 times a second and appends a line to FILE at each change:
-        `TIME NAME FAMILY serving|failing REASON`. Serving means: status 200 and the content of that SHA-256.
-    watch.py wait FILE SECONDS NAME serving|failing
-        waits until FILE says so of NAME in both families and prints `FAMILY TIME` lines; exit 1 if it does not.
+watch.py poll FILE SECONDS DIGEST NAME=HOST:PORT/PATH=ADDRESS4,ADDRESS6 ...
+    asks every target over each family 5 times a second and appends a line to FILE at each change:
+    `TIME NAME FAMILY serving|failing REASON`. Serving means: status 200 and the content of that SHA-256.
+watch.py wait FILE SECONDS NAME serving|failing MOMENT
+    waits until FILE says so of NAME in both families and prints when it came to that; exit 1 if it does not.
 """
+
+from __future__ import annotations
 
 import hashlib
 import socket
@@ -13,6 +15,8 @@ import sys
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, TextIO
 
 INTERVAL = 0.2
 #: How long one answer may take, in seconds.
@@ -21,85 +25,96 @@ PATIENCE = 2.0
 FAILURES = 3
 
 
-def moment():
-    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+class Target(NamedTuple):
+    """What is asked, over one family."""
+
+    name: str
+    family: str
+    address: str
+    host: str
+    port: int
+    path: str
 
 
-def ask(family, address, host, port, path, digest):
+def ask(target: Target, digest: str) -> str:
     """An empty string when the right content came, or why not."""
-    request = "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n" % (path, host)
+    family = socket.AF_INET6 if target.family == "ipv6" else socket.AF_INET
+    request = f"GET {target.path} HTTP/1.0\r\nHost: {target.host}\r\nConnection: close\r\n\r\n"
+    answer = b""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as connection:
             connection.settimeout(PATIENCE)
-            connection.connect((address, port))
+            connection.connect((target.address, target.port))
             connection.sendall(request.encode())
-            answer = b""
-            while True:
-                chunk = connection.recv(65536)
-                if not chunk:
-                    break
+            while chunk := connection.recv(65536):
                 answer += chunk
     except OSError as error:
-        return "%s" % (error.strerror or error)
+        return error.strerror or str(error)
     head, _, body = answer.partition(b"\r\n\r\n")
     status = head.split(b" ", 2)[1:2]
     if status != [b"200"]:
-        return "status %s" % (status[0].decode("ascii", "replace") if status else "none")
-    return "" if digest in ("-", hashlib.sha256(body).hexdigest()) else "other content"
+        return f"status {status[0].decode('ascii', 'replace') if status else 'none'}"
+    return "" if hashlib.sha256(body).hexdigest() == digest else "other content"
 
 
-def watch(lock, log, until, digest, name, family, address, host, port, path):
-    number = socket.AF_INET6 if family == "ipv6" else socket.AF_INET
-    said, failures = None, 0
+def watch(target: Target, digest: str, until: float, log: TextIO, lock: threading.Lock) -> None:
+    """Ask until the time is over, and log every change."""
+    said, failures = "", 0
     while time.monotonic() < until:
         began = time.monotonic()
-        reason = ask(number, address, host, port, path, digest)
+        reason = ask(target, digest)
         failures = failures + 1 if reason else 0
-        state = "serving" if not reason else "failing" if failures >= FAILURES or said is None else said
+        state = "serving" if not reason else "failing" if failures >= FAILURES or not said else said
         if state != said:
             said = state
+            at = datetime.now().astimezone().isoformat(timespec="milliseconds")
             with lock:
-                log.write("%s %s %s %s %s\n" % (moment(), name, family, state, reason))
+                log.write(f"{at} {target.name} {target.family} {state} {reason}\n")
                 log.flush()
         time.sleep(max(0.0, INTERVAL - (time.monotonic() - began)))
 
 
-def poll(file, seconds, digest, *targets):
-    lock, until, threads = threading.Lock(), time.monotonic() + float(seconds), []
-    with open(file, "a") as log:
-        for target in targets:
-            name, url, addresses = target.split("=")
+def poll(file: str, seconds: str, digest: str, *targets: str) -> int:
+    """Watch every target over both families."""
+    until, lock, threads = time.monotonic() + float(seconds), threading.Lock(), []
+    with Path(file).open("a", encoding="utf-8") as log:
+        for text in targets:
+            name, url, addresses = text.split("=")
             place, _, path = url.partition("/")
             host, _, port = place.partition(":")
-            for family, address in zip(("ipv4", "ipv6"), addresses.split(",")):
-                arguments = (lock, log, until, digest, name, family, address, host, int(port), "/" + path)
-                threads.append(threading.Thread(target=watch, args=arguments))
+            for family, address in zip(("ipv4", "ipv6"), addresses.split(","), strict=True):
+                target = Target(name, family, address, host, int(port), f"/{path}")
+                threads.append(threading.Thread(target=watch, args=(target, digest, until, log, lock)))
                 threads[-1].start()
         for thread in threads:
             thread.join()
     return 0
 
 
-def wait(file, seconds, name, state):
+def wait(file: str, seconds: str, name: str, state: str, called: str) -> int:
+    """Wait until both families are in a state."""
     until = time.monotonic() + float(seconds)
     while True:
-        now = {}
-        try:
-            with open(file) as log:
-                for line in log:
-                    at, which, family, said = line.split(" ")[:4]
-                    if which == name:
-                        now[family] = (said, at)
-        except OSError:
-            pass
+        now = last_of_each(Path(file), name)
         if len(now) == 2 and all(said == state for said, _ in now.values()):
             for family, (_, at) in sorted(now.items()):
-                print(family, at)
+                print(f"drill-moment {called}-{family} {at}")
             return 0
         if time.monotonic() > until:
-            print("%s is not %s in both families within %s s: %s" % (name, state, seconds, now), file=sys.stderr)
+            print(f"{name} is not {state} in both families within {seconds} s: {now}", file=sys.stderr)
             return 1
         time.sleep(0.05)
+
+
+def last_of_each(file: Path, name: str) -> dict[str, tuple[str, str]]:
+    """The last state of a target by family, and since when."""
+    now = {}
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    for line in lines:
+        at, which, family, said = line.split(" ")[:4]
+        if which == name:
+            now[family] = (said, at)
+    return now
 
 
 if __name__ == "__main__":
