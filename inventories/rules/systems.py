@@ -102,7 +102,7 @@ def _check_parts(url: SplitResult, port: int | None, report: object) -> None:
     needs = SCHEMES[url.scheme]
     if port == 0:
         report("has the port 0", "write a port from 1 to 65535")
-    if needs == "port" and not port:
+    if needs == "port" and port is None:
         report("has no port", f"write tcp://{url.hostname or 'NODE'}:PORT")
     if needs == "path" and len(url.path) < 2:
         report("names nothing to look up", f"write dns://{url.hostname or 'NODE'}/NAME")

@@ -82,6 +82,18 @@ def test_a_damaged_utf8_file_is_not_taken_for_gb18030(small_city: Path) -> None:
     assert (problem.line, problem.column) == (9, 16)
 
 
+def test_a_damaged_utf8_file_that_happens_to_be_valid_gb18030_is_not_converted(small_city: Path) -> None:
+    path = small_city / "units.csv"
+    raw = path.read_bytes()
+    damaged = raw.replace("市数".encode(), "市数".encode()[:2] + b"\xe6" + "数".encode(), 1)
+    assert damaged.decode("gb18030") != raw.decode()
+    path.write_bytes(damaged)
+    [problem] = problems_of(small_city)
+    assert "is not UTF-8, nor is the whole file" in problem.what
+    assert "iconv" not in problem.fix
+    assert (problem.line, problem.column) == (2, 13)
+
+
 def test_crlf_is_a_line_end_like_any_other(small_city: Path) -> None:
     plain = load_city(small_city)
     for name in (*REQUIRED, *OPTIONAL):

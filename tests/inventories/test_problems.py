@@ -361,6 +361,13 @@ BACKUPS = [
 
 #: Rows and keys beside the good ones.
 ADDED = [
+    Case("systems.csv", "tcp://ops-1:9090", "▸tcp://ops-1:0", ("port 0", "1 to 65535")),
+    Case(
+        "divisions.csv",
+        "36,江西省,province,\n3609,宜春市,city,36\n3603,萍乡市,city,36\n",
+        "3609,宜春市,city,▸36\n3603,萍乡市,city,▸36\n",
+        ("unknown division", "add the row of 36"),
+    ),
     Case(
         "nodes.csv",
         "client-2,",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inventories.load import load_city
-from inventories.problems import InventoryError
+from inventories.problems import InventoryError, Suggestions
 
 from .breaking import break_file, problems_of
 
@@ -102,6 +102,30 @@ def test_management_may_lie_in_the_last_county_of_the_city_or_apart(small_city: 
     assert told(small_city) == []
 
 
+def test_full_width_characters_are_at_home_in_official_names(small_city: Path) -> None:
+    break_file(small_city, "divisions.csv", "余坊村委会,village", "八五一０农场（幸福ｅ家）,village")
+    assert told(small_city) == []
+    assert load_city(small_city).divisions["360902105201"].name == "八五一０农场（幸福ｅ家）"
+
+
+def test_a_duplicate_is_found_a_thousand_rows_later(small_city: Path) -> None:
+    with (small_city / "units.csv").open("a", encoding="utf-8") as units:
+        units.writelines(f"unit-{number},单位{number}\n" for number in range(1000))
+        units.write("data-bureau,另一个局\n")
+    [problem] = told(small_city)
+    assert problem == (
+        "units.csv:1004:1: duplicate id 'data-bureau', first in line 2; give one of the two another id"
+    )
+
+
+def test_suggestions_end_when_their_budget_is_spent() -> None:
+    suggestions = Suggestions(budget=2)
+    assert suggestions.nearest("yufnag", ["yufang", "cihua"]) == "yufang"
+    assert suggestions.nearest("chiua", ["yufang", "cihua"]) == "cihua"
+    assert suggestions.nearest("yufan", ["yufang", "cihua"]) == ""
+    assert suggestions.nearest("yufnag", ["yufang", "cihua"]) == "yufang"  # asked before
+
+
 def test_a_refused_row_is_not_unknown_to_others(small_city: Path) -> None:
     break_file(small_city, "nodes.csv", "yuanzhou,360902,router", "yuanzhou,360902,▸rooter")
     assert len(told(small_city)) == 1
@@ -126,3 +150,19 @@ def test_thousands_of_problems_take_no_time_to_tell(small_city: Path, count: int
         load_city(small_city)
     assert len(caught.value.problems) == count
     assert str(caught.value).count("\n") == count - 1
+
+
+def test_an_access_site_of_another_city_is_none_of_this_city(small_city: Path) -> None:
+    with (small_city / "divisions.csv").open("a", encoding="utf-8") as divisions:
+        divisions.write("360302,安源区,county,3603\n")
+    with (small_city / "sites.csv").open("a", encoding="utf-8") as sites:
+        sites.write("360302,360302,county,access,both,\n")
+    with (small_city / "nodes.csv").open("a", encoding="utf-8") as nodes:
+        nodes.write("anyuan,360302,router,,,,\n")
+    with (small_city / "links.csv").open("a", encoding="utf-8") as links:
+        links.write("ay-a,core-a,anyuan,uplink,a\n")
+    [problem] = told(small_city)
+    assert problem == (
+        "sites.csv:16:8: division 360302 is not below the city 3609; "
+        "remove the site, or change division in city.toml"
+    )
