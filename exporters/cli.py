@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from exporters.prometheus_cli import prometheus_config
 from exporters.web.configuration import parse_duration
 
 #: The collectors that records can be stale for, and the age at which they are, in seconds: ten times the interval
@@ -201,3 +202,6 @@ def _serve(
 def _say(urls: list[str]) -> None:
     for url in urls:
         click.echo(f"jizuo exporter: metrics at {url}/metrics, status page at {url}/", err=True)
+
+
+exporter.add_command(prometheus_config)

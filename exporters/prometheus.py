@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from exporters.places import Place, places
+from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT
 from inventories.records import City, Family, Node, NodeRole
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class Settings(NamedTuple):
 
     family: Family = Family.IPV6
     interval: int = 15
-    exporter_port: int = 9910
-    node_port: int = 9100
+    exporter_port: int = EXPORTER_PORT
+    node_port: int = NODE_EXPORTER_PORT
     prometheus_port: int = 9090
     alertmanager_port: int = 9093
     exporter_ca: str = ""

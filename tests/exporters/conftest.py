@@ -18,6 +18,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from checks.drills.record import (
+    VERSION,
+    DataCheck,
+    DrillRecord,
+    Kind,
+    Measured,
+    Outcome,
+    PlanReference,
+    Stage,
+    Timeline,
+)
 from exporters.web.server import WebServer
 
 
@@ -137,3 +148,43 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def password_hash() -> str:
     """The bcrypt hash of `right`, at the lowest cost."""
     return bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+
+
+@pytest.fixture
+def drill() -> Callable[..., DrillRecord]:
+    """Makes a drill's record; any of its fields may be given."""
+
+    def make(**given: Any) -> DrillRecord:
+        began = "2026-11-20T09:00:00.000+08:00"
+        fields: dict[str, Any] = {
+            "version": VERSION,
+            "id": f"restore-system-offsite-{len(given)}-20261120T010000Z",
+            "drill": "restore-system-offsite",
+            "title": "政务系统异地副本恢复演练",
+            "plan": PlanReference(id="YA-01", version="1.0"),
+            "scope": "宜春政务服务网",
+            "kind": Kind.LIVE,
+            "planned": True,
+            "city": "宜春市",
+            "system": "yichun-gov-service-net",
+            "system_name": "宜春政务服务网",
+            "policy": "gov-service",
+            "nodes": {"lost": "cloud-1", "recovery": "xinchuang-1"},
+            "participants": (),
+            "stop_conditions": (),
+            "started_at": began,
+            "ended_at": "2026-11-20T09:02:00.000+08:00",
+            "success": True,
+            "aborted": False,
+            "timeline": Timeline(fault=began, serving="2026-11-20T09:00:42.000+08:00"),
+            "serving_by_family": {"ipv4": began, "ipv6": began},
+            "stages": (),
+            "measured": Measured(
+                rto_seconds=42.0, rto_objective_seconds=900, rpo_seconds=310.0, rpo_objective_seconds=3600
+            ),
+            "data_check": DataCheck(outcome=Outcome.DONE, files=3, same=3),
+            "fallback": Stage(name="fallback", started_at=began, seconds=3.0, outcome=Outcome.DONE),
+        }
+        return DrillRecord(**fields | given)
+
+    return make

@@ -1,0 +1,106 @@
+"""The command `jizuo exporter prometheus-config`: writes what Prometheus and Alertmanager read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from inventories.records import Family
+
+
+@click.command(
+    "prometheus-config",
+    epilog="""\b
+Examples:
+  jizuo exporter prometheus-config inventories/lab --out /tmp/prometheus
+  jizuo exporter prometheus-config --inventory /etc/jizuo/inventory --out /etc/prometheus --dry
+  promtool check config /tmp/prometheus/prometheus.yml
+
+\b
+Exit codes: 0 nothing to change or all written, 2 with --dry and changes pending, 1 failed.""",
+)
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--inventory", type=click.Path(path_type=Path), help="The city's folder; the same as PATH.")
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Where prometheus.yml, alertmanager.yml, targets/ and rules/ go.",
+)
+@click.option(
+    "--family",
+    type=click.Choice(list(Family)),
+    default=Family.IPV6,
+    show_default=True,
+    help="Over which management addresses to scrape.",
+)
+@click.option(
+    "--interval",
+    type=click.IntRange(min=1, max=3600),
+    default=15,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two scrapes.",
+)
+@click.option(
+    "--exporter-ca", default="", metavar="FILE", help="Scrape the exporter over TLS, trusting this."
+)
+@click.option("--exporter-user", default="", help="The user to scrape the exporter as.")
+@click.option(
+    "--exporter-password-file", default="", metavar="FILE", help="The file of that user's password."
+)
+@click.option("--webhook-url", default="", help="Where Alertmanager posts alerts.")
+@click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+def prometheus_config(
+    path: Path | None,
+    inventory: Path | None,
+    folder: Path,
+    dry: bool,
+    as_json: bool,
+    **chosen: str | int,
+) -> None:
+    """Write the files that Prometheus and Alertmanager read for the city in PATH.
+
+    Only files that differ are written, each whole; Prometheus itself follows changed targets, and has to be
+    reloaded for changed rules.
+    """
+    from exporters.prometheus import Settings, files_of
+    from exporters.write_files import differing, write_files
+    from inventories.allocation import PlanError
+    from inventories.cli import load_or_exit
+    from inventories.plan import build_plan
+
+    source = path or inventory
+    if source is None or (path and inventory and path != inventory):
+        raise click.UsageError("name the city's folder once, as PATH or with --inventory")
+    if bool(chosen["exporter_user"]) != bool(chosen["exporter_password_file"]):
+        raise click.UsageError("--exporter-user and --exporter-password-file go together")
+    city = load_or_exit(source)
+    settings = Settings(**{**chosen, "family": Family(chosen["family"])})  # type: ignore[arg-type]
+    try:
+        files = files_of(city, build_plan(city), settings)
+        changed = differing(folder, files) if dry else write_files(folder, files)
+    except PlanError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or folder}: {error.strerror}") from error
+    _print(folder, list(files), set(changed), dry, as_json)
+    sys.exit(2 if dry and changed else 0)
+
+
+def _print(folder: Path, names: list[str], changed: set[str], dry: bool, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "files": names, "changed": sorted(changed)}))
+        return
+    done = "would change" if dry else "written"
+    table = Table("file", "", box=None, pad_edge=False)
+    for name in names:
+        table.add_row(name, done if name in changed else "unchanged")
+    Console().print(table)

@@ -1,0 +1,439 @@
+"""Records as metrics: what a scrape says of targets, jobs, controls, drills and deploys that are well and not."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import subprocess
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from checks.availability.targets import Kind, Target
+from checks.record import Record, Status, timestamp, write_records
+from checks.security.controls import load_controls
+from exporters.collectors.availability import Cycle, availability_metrics
+from exporters.collectors.backup import backup_metrics
+from exporters.collectors.health import health_metrics, process_metrics
+from exporters.collectors.inventory import coverage_metrics, inventory_metrics
+from exporters.collectors.security import STATES, security_metrics
+from exporters.deploys import deploy_metrics, parse_deploy
+from exporters.exposition import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_TEXT, Exposition
+from exporters.places import places
+from exporters.probing import ProbeLoop
+from exporters.readings import Reading, Trouble, epoch_seconds
+from exporters.web.server import ReloadState
+from inventories.load import load_city
+from inventories.records import City, Family
+
+LAB = Path(__file__).parents[2] / "inventories" / "lab"
+Sample = tuple[str, frozenset[tuple[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def city() -> City:
+    return load_city(LAB)
+
+
+def samples(families: Iterable[Metric]) -> dict[Sample, float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(found: dict[Sample, float], name: str, /, **labels: str) -> float:
+    wanted = frozenset(labels.items())
+    hits = [number for (sample, held), number in found.items() if sample == name and wanted <= held]
+    assert len(hits) == 1, f"{name}{labels}: {hits}"
+    return hits[0]
+
+
+def names(found: dict[Sample, float], name: str) -> list[dict[str, str]]:
+    return [dict(held) for sample, held in found if sample == name]
+
+
+def record(subject: str, check: str, status: Status, value: float | str | None = None, **more: Any) -> Record:
+    fields = {"family": "none", "at": "2026-11-23T08:00:00.000+08:00", "evidence": "", "reason": ""}
+    return Record(subject=subject, check=check, status=status, value=value, **{**fields, **more})
+
+
+AT = epoch_seconds("2026-11-23T08:00:00.000+08:00")
+
+
+# Availability: real probes of real servers on loopback.
+
+
+async def _rounds(targets: list[Target], rounds: int) -> Cycle:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(answer, ["127.0.0.1"], 0)
+    port = server.sockets[0].getsockname()[1]
+    loop = ProbeLoop(20, 1.0, lambda: None)
+    loop.targets = [
+        Target(**{name: getattr(target, name) for name in target.__struct_fields__} | {"port": port})
+        for target in targets
+    ]
+    async with server:
+        for _ in range(rounds):
+            await loop.round()
+    assert loop.reading.value is not None
+    return loop.reading.value
+
+
+def http(subject: str, family: Family, address: str) -> Target:
+    return Target(
+        subject=subject,
+        check="http://cloud-1/gov-data-portal/",
+        kind=Kind.HTTP,
+        family=family,
+        address=address,
+        host="cloud-1.yichun.example",
+    )
+
+
+def test_a_dead_target_is_0_and_not_absent_and_says_why_only_while_it_fails(city: City) -> None:
+    targets = [
+        http("gov-data-portal", Family.IPV4, "127.0.0.1"),
+        http("gov-data-portal", Family.IPV6, "::1"),  # nothing listens there
+    ]
+    cycle = asyncio.run(_rounds(targets, 3))
+    found = samples(availability_metrics(cycle, places(city)))
+    about = {"subject": "gov-data-portal", "check": "http://cloud-1/gov-data-portal/"}
+    assert value(found, "jizuo_probe_success", family="ipv4", **about) == 1
+    assert value(found, "jizuo_probe_success", family="ipv6", **about) == 0
+    assert 0 < value(found, "jizuo_probe_duration_seconds", family="ipv4", **about) < 1
+    assert names(found, "jizuo_probe_failure_info") == [{**about, "family": "ipv6", "reason": "refused"}]
+    assert value(found, "jizuo_probe_attempts_total", family="ipv4", **about) == 3
+    assert value(found, "jizuo_probe_failures_total", family="ipv4", **about) == 0
+    assert value(found, "jizuo_probe_failures_total", family="ipv6", **about) == 3
+    assert value(found, "jizuo_probe_cycle_interval_seconds") == 20
+
+
+def test_a_probe_that_could_not_be_made_is_no_success(city: City) -> None:
+    records = [record("core-a", "icmp", Status.ERROR, family="ipv6", reason="not_permitted")]
+    found = samples(availability_metrics(Cycle(records, {}, {}, AT, 1, 30), places(city)))
+    assert value(found, "jizuo_probe_success", subject="core-a", family="ipv6") == 0
+    assert value(found, "jizuo_probe_failure_info", reason="not_permitted") == 1
+
+
+def test_targets_carry_level_and_county(city: City) -> None:
+    records = [
+        record("yufang", "icmp", Status.PASS, 0.001, family="ipv4"),
+        record("core-a", "icmp", Status.PASS, 0.001, family="ipv4"),
+        record("gone", "icmp", Status.PASS, 0.001, family="ipv4"),
+    ]
+    found = samples(availability_metrics(Cycle(records, {}, {}, AT, 1, 30), places(city)))
+    assert value(found, "jizuo_probe_success", subject="yufang", level="village", county="360902") == 1
+    assert value(found, "jizuo_probe_success", subject="core-a", level="city", county="") == 1
+    assert value(found, "jizuo_probe_success", subject="gone", level="", county="") == 1
+
+
+def test_the_five_levels_are_counted_in_each_family(city: City) -> None:
+    up = {"core-a", "yuanzhou", "fengcheng", "cihua", "yufang"}
+    records = [
+        record(node, "icmp", Status.PASS if node in up else Status.FAIL, 0.001, family="ipv4")
+        for node in city.nodes
+    ] + [record("core-a", "icmp", Status.PASS, 0.001, family="ipv6")]
+    found = samples(coverage_metrics(city, records))
+    expected = {
+        "province": (0, 0, 0, 0),
+        "city": (1, 1, 1, 1),
+        "county": (2, 2, 2, 0),
+        "township": (1, 1, 1, 0),
+        "village": (2, 2, 1, 0),
+    }
+    for level, counts in expected.items():
+        for state, number in zip(
+            ("planned", "built", "reachable_ipv4", "reachable_ipv6"), counts, strict=True
+        ):
+            assert value(found, "jizuo_coverage_sites", level=level, state=state) == number
+    before = samples(coverage_metrics(city, None))
+    assert {labels["state"] for labels in names(before, "jizuo_coverage_sites")} == {"planned", "built"}
+
+
+def test_the_inventory_shows(city: City) -> None:
+    found = samples(inventory_metrics(city, places(city)))
+    assert value(found, "jizuo_inventory_info", name="宜春市", division="3609") == 1
+    assert value(found, "jizuo_inventory_records", kind="nodes") == 14
+    assert value(found, "jizuo_target_info", subject="yufang", township="360902105", level="village") == 1
+    assert value(found, "jizuo_target_info", subject="gov-data-portal", unit="data-bureau") == 1
+    assert value(found, "jizuo_county_info", county="360981", name="丰城市") == 1
+
+
+# Backups.
+
+
+def test_backup_ages_become_timestamps_and_never_is_0(city: City) -> None:
+    records = [
+        record("gov-service@cloud-1", "backup", Status.PASS, 600.0),
+        record("gov-service@cloud-1", "backup-last-run", Status.PASS, 580.0),
+        record("gov-service@cloud-1", "backup-copy:offsite-1", Status.FAIL, 9000.0, reason="stale"),
+        record("gov-service@cloud-1", "repository-check:backup-1", Status.PASS, 100.0),
+        record("gov-service@cloud-1", "restore-test:backup-1", Status.PASS, 50.0),
+        record("gov-service@cloud-1", "restore-test:offsite-1", Status.FAIL, None, reason="never"),
+        record("collab-office@xinchuang-1", "backup", Status.FAIL, None, reason="missing_state"),
+        record("collab-office@xinchuang-1", "backup-last-run", Status.FAIL, None, reason="missing_state"),
+        record("gov-data-portal", "backup-policy", Status.PASS, 3600.0),
+    ]
+    found = samples(backup_metrics(city, records))
+    job = {"policy": "gov-service", "node": "cloud-1"}
+    assert value(found, "jizuo_backup_last_success_timestamp_seconds", **job) == AT - 600
+    assert value(found, "jizuo_backup_last_run_timestamp_seconds", **job) == AT - 580
+    assert value(found, "jizuo_backup_copy_timestamp_seconds", repository="offsite-1", **job) == AT - 9000
+    assert value(found, "jizuo_backup_repository_check_success", repository="backup-1", **job) == 1
+    restored = "jizuo_restore_verified_timestamp_seconds"
+    assert value(found, restored, repository="backup-1", **job) == AT - 50
+    assert value(found, restored, repository="offsite-1", **job) == 0
+    assert value(found, "jizuo_restore_test_success", repository="offsite-1", **job) == 0
+    assert value(found, "jizuo_backup_rpo_seconds", policy="gov-service") == 3600
+    assert value(found, "jizuo_backup_last_success_timestamp_seconds", policy="collab-office") == 0
+    assert value(found, "jizuo_backup_result", policy="collab-office", result="never") == 1
+    assert value(found, "jizuo_backup_covered", subject="gov-data-portal") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "result"),
+    [
+        (Status.PASS, "", "success"),
+        (Status.FAIL, "partial", "partial"),
+        (Status.FAIL, "failure", "failure"),
+        (Status.FAIL, "stuck", "stuck"),
+        (Status.FAIL, "future", "failure"),
+        (Status.FAIL, "never", "never"),
+        (Status.ERROR, "timeout", "unknown"),
+    ],
+)
+def test_a_job_is_in_one_state_and_partial_is_no_success(
+    city: City, status: Status, reason: str, result: str
+) -> None:
+    records = [record("gov-service@cloud-1", "backup-last-run", status, None, reason=reason)]
+    found = samples(backup_metrics(city, records))
+    states = {
+        labels["result"]: value(found, "jizuo_backup_result", **labels)
+        for labels in names(found, "jizuo_backup_result")
+    }
+    assert states == {name: float(name == result) for name in states}
+    assert len(states) == 6
+
+
+def test_a_job_that_could_not_be_asked_has_no_age_that_looks_well(city: City) -> None:
+    checks = ("backup", "backup-last-run", "repository-check:backup-1", "restore-test:backup-1")
+    records = [record("gov-service@cloud-1", check, Status.ERROR, None, reason="timeout") for check in checks]
+    found = samples(backup_metrics(city, records))
+    assert not names(found, "jizuo_backup_last_success_timestamp_seconds")
+    assert not names(found, "jizuo_restore_test_success")
+    assert value(found, "jizuo_backup_result", result="unknown") == 1
+
+
+def test_offsets_of_time_zones_count() -> None:
+    assert epoch_seconds("2026-11-23T08:00:00+08:00") == epoch_seconds("2026-11-23T00:00:00+00:00")
+    with pytest.raises(ValueError, match="no offset"):
+        epoch_seconds("2026-11-23T08:00:00")
+
+
+# Security.
+
+
+def test_controls_have_one_state_each_and_families_stay_apart() -> None:
+    records = [
+        record("cloud-1", "L3-CES1-01", Status.PASS, "compliant"),
+        record("cloud-1", "L3-CES1-05", Status.FAIL, "partly", reason="umask"),
+        record("cloud-1", "L3-CES1-19", Status.FAIL, "noncompliant", family="ipv6", reason="any"),
+        record("cloud-1", "L3-CES1-19", Status.PASS, "compliant", family="ipv4"),
+        record("cloud-1", "L3-CES1-04", Status.MANUAL, "manual"),
+        record("client-1", "L3-CES1-01", Status.ERROR, None, reason="timeout"),
+        record("client-*", "waiver-L3-CES1-01", Status.FAIL, "2026-01-01", reason="waiver_expired"),
+    ]
+    found = samples(security_metrics(records, load_controls()))
+
+    def state(subject: str, control: str, family: str = "none") -> dict[str, str]:
+        hits = [
+            labels
+            for labels in names(found, "jizuo_security_control")
+            if (labels["subject"], labels["control"], labels["family"]) == (subject, control, family)
+        ]
+        assert len(hits) == 1
+        return hits[0]
+
+    assert state("cloud-1", "L3-CES1-01")["state"] == "compliant"
+    assert state("cloud-1", "L3-CES1-05")["state"] == "partly"
+    assert state("cloud-1", "L3-CES1-19", "ipv6")["state"] == "noncompliant"
+    assert state("cloud-1", "L3-CES1-19", "ipv4")["state"] == "compliant"
+    assert state("cloud-1", "L3-CES1-04")["state"] == "manual"
+    assert state("client-1", "L3-CES1-01")["state"] == "unknown"
+    assert state("client-*", "waiver-L3-CES1-01")["severity"] == "high"
+    assert value(found, "jizuo_security_controls", severity="high", state="waived") == 0
+    assert value(found, "jizuo_security_scan_timestamp_seconds", subject="cloud-1") == AT
+    assert value(found, "jizuo_security_scan_timestamp_seconds", subject="client-1") == 0
+    assert "client-*" not in str(names(found, "jizuo_security_scan_timestamp_seconds"))
+    sums = [
+        value(found, "jizuo_security_controls", **labels)
+        for labels in names(found, "jizuo_security_controls")
+    ]
+    assert sum(sums) == len(records)
+    assert len(sums) % len(STATES) == 0
+
+
+# Deploys.
+
+
+def test_the_last_deploy_shows(tmp_path: Path) -> None:
+    path = tmp_path / "last.json"
+    hosts = {"cloud-1": {"changed": ["a", "b"], "unchanged": 40}, "ops-1": {"failed": "apt: no space"}}
+    said = {"at": "2026-11-23T08:00:00+08:00", "dry": False, "roles": [], "seconds": 12.5, "hosts": hosts}
+    path.write_text(json.dumps(said))
+    parsed = parse_deploy([path])
+    assert parsed.value is not None
+    found = samples(deploy_metrics(parsed.value))
+    assert value(found, "jizuo_deploy_operations", subject="cloud-1", state="changed") == 2
+    assert value(found, "jizuo_deploy_host_success", subject="ops-1") == 0
+    assert value(found, "jizuo_deploy_success") == 0
+    assert value(found, "jizuo_deploy_last_timestamp_seconds") == AT
+    assert parse_deploy([]).value is None
+
+
+# The exposition.
+
+
+def all_families(city: City) -> dict[str, list[Metric]]:
+    """Every family that is exposed, with awkward values in it."""
+    records = [
+        record("core-a", "icmp", Status.PASS, 0.00123, family="ipv4"),
+        record("core-a", "icmp", Status.FAIL, None, family="ipv6", reason="timeout"),
+        record('a"b\\c\nd', "http://[::1]/?q=中文", Status.FAIL, None, family="ipv6", reason="reset"),
+    ]
+    keys = {("core-a", "icmp", "ipv4"): 3}
+    readings = {"backup": Reading[object](), "security": Reading[object]({}, AT, AT, 0.1, None)}
+    jobs = [
+        record("gov-service@cloud-1", check, Status.PASS, 600.0)
+        for check in ("backup", "backup-last-run", "backup-copy:x", "repository-check:x", "restore-test:x")
+    ]
+    controls = [record("cloud-1", "L3-CES1-01", Status.PASS, "compliant")]
+    return {
+        "inventory": inventory_metrics(city, places(city)),
+        "coverage": coverage_metrics(city, records),
+        "availability": availability_metrics(Cycle(records, keys, {}, AT, 1.5, 30), places(city)),
+        "backup": backup_metrics(city, jobs),
+        "security": security_metrics(controls, load_controls()),
+        "health": health_metrics(readings, ReloadState(True, AT)),
+        "process": process_metrics(),
+    }
+
+
+class Whole:
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def test_the_body_is_what_prometheus_client_itself_would_say(city: City) -> None:
+    parts = all_families(city)
+    exposition = Exposition()
+    for name, families in parts.items():
+        exposition.replace(name, families)
+    exposition.publish()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Whole(family for families in parts.values() for family in families))  # type: ignore[arg-type]
+    text = exposition.body("text/plain;version=0.0.4")
+    assert text.plain == generate_latest(registry)
+    assert text.content_type == CONTENT_TYPE_TEXT
+    assert gzip.decompress(text.gzipped) == text.plain
+    opened = exposition.body("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")
+    assert opened.plain == generate_openmetrics(registry)  # type: ignore[no-untyped-call]
+    assert opened.content_type == CONTENT_TYPE_OPENMETRICS
+    assert gzip.decompress(opened.gzipped) == opened.plain
+    assert b"_created" not in opened.plain + text.plain
+    parsed = samples(text_string_to_metric_families(text.plain.decode()))
+    assert parsed == samples(parse_openmetrics(opened.plain.decode()))
+    assert value(parsed, "jizuo_probe_success", subject='a"b\\c\nd') == 0
+
+
+def test_promtool_has_nothing_to_remark(city: City) -> None:
+    exposition = Exposition()
+    for name, families in all_families(city).items():
+        exposition.replace(name, families)
+    exposition.publish()
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=exposition.body("").plain, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", True),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;version=2.0.0", False),
+        ("text/plain;q=0.9,application/openmetrics-text;version=1.0.0;q=0.4", False),
+        ("application/openmetrics-text;version=1.0.0;q=0", False),
+        # Prometheus 2.42's own header
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+            "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            True,
+        ),
+    ],
+)
+def test_the_format_is_what_the_scraper_asks_for(accept: str, openmetrics: bool) -> None:
+    exposition = Exposition()
+    exposition.replace("one", [GaugeMetricFamily("jizuo_one", "One.", value=1)])
+    exposition.publish()
+    assert exposition.body(accept).plain.endswith(b"# EOF\n") is openmetrics
+
+
+def test_two_collectors_cannot_expose_one_family() -> None:
+    exposition = Exposition()
+    exposition.replace("one", [GaugeMetricFamily("jizuo_one", "One.", value=1)])
+    with pytest.raises(ValueError, match="two and one both expose jizuo_one"):
+        exposition.replace("two", [InfoMetricFamily("jizuo_one", "One.", value={"a": "b"})])
+    with pytest.raises(ValueError, match="two families are called jizuo_two"):
+        exposition.replace("two", [CounterMetricFamily("jizuo_two", "x", value=1)] * 2)
+
+
+def test_what_is_not_published_is_not_served() -> None:
+    exposition = Exposition()
+    exposition.replace("one", [GaugeMetricFamily("jizuo_one", "One.", value=1)])
+    assert exposition.body("").plain == b""
+    exposition.publish()
+    assert b"jizuo_one 1.0" in exposition.body("").plain
+
+
+def test_a_collector_in_trouble_says_which(tmp_path: Path) -> None:
+    readings = {"backup": Reading[object](None, AT, AT, 0, Trouble.STALE, "x")}
+    found = samples(health_metrics(readings, ReloadState(False, AT)))
+    assert value(found, "jizuo_collector_success", collector="backup") == 0
+    assert value(found, "jizuo_collector_failure_info", collector="backup", reason="stale") == 1
+    assert value(found, "jizuo_collector_last_read_timestamp_seconds", collector="backup") == AT
+    assert value(found, "jizuo_web_config_last_reload_successful") == 0
+
+
+def test_records_that_checks_write_are_read(tmp_path: Path) -> None:
+    from exporters.parsing import parse_cycle, parse_records
+
+    path = tmp_path / "availability.json"
+    now = datetime.now().astimezone()
+    moments = [timestamp(now - timedelta(seconds=delay)) for delay in (30, 10, 20)]
+    write_records(path, [record("a", "icmp", Status.PASS, 0.1, at=moment) for moment in moments])
+    assert parse_records([path]).at == pytest.approx(now.timestamp() - 10, abs=0.01)
+    assert parse_cycle([path]).value.finished_at == pytest.approx(now.timestamp() - 10, abs=0.01)
