@@ -118,4 +118,5 @@ def last_of_each(file: Path, name: str) -> dict[str, tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    sys.exit({"poll": poll, "wait": wait}[sys.argv[1]](*sys.argv[2:]))
+    verb, *arguments = sys.argv[1:]
+    sys.exit(poll(*arguments) if verb == "poll" else wait(*arguments))

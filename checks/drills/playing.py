@@ -1,0 +1,135 @@
+"""Plays one stage of a drill: its playbook through ansible-runner, what its tasks printed, why it failed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ansible_runner
+
+
+class Played(NamedTuple):
+    """How a stage ended: the lines that its tasks printed, and what went wrong (empty when nothing did)."""
+
+    lines: tuple[str, ...]
+    problem: str
+
+
+class Player:
+    """Plays the stages of one drill on the hosts that a state folder's ssh_config knows.
+
+    ansible-runner's own artifacts (events, output) of each stage are kept as evidence in `artifacts`. Hosts need
+    no more than a shell: the playbooks use `raw`.
+    """
+
+    def __init__(
+        self,
+        playbooks: Path,
+        hosts: Mapping[str, str],
+        variables: Mapping[str, Any],
+        ssh_config: Path,
+        artifacts: Path,
+    ) -> None:
+        """Takes the folder of playbooks, the node of each part (`lost`, `recovery` ...), and what they read."""
+        self._playbooks = playbooks
+        self._variables = dict(variables)
+        self._artifacts = artifacts
+        self._scratch = Path(tempfile.mkdtemp(prefix="jizuo-drill-"))
+        self._inventory = _inventory(hosts, ssh_config)
+
+    def play(self, stage: str, seconds: int, cancelled: Callable[[], bool]) -> Played:
+        """Play a stage; one that takes longer than `seconds`, or is cancelled, has failed."""
+        lines: list[str] = []
+        problems: list[str] = []
+
+        def read(event: dict[str, Any]) -> bool:
+            result = event.get("event_data", {}).get("res") or {}
+            for one in [result, *result.get("results", [])]:
+                lines.extend(str(one.get("stdout") or one.get("msg") or "").splitlines())
+            problem = _problem(event)
+            if problem:
+                problems.append(problem)
+            return True
+
+        run = ansible_runner.run(
+            private_data_dir=str(self._scratch),
+            playbook=str(self._playbooks / f"{stage}.yml"),
+            inventory=self._inventory,
+            extravars=self._variables,
+            envvars=self._environment(),
+            settings={"job_timeout": seconds, "suppress_env_files": True},
+            artifact_dir=str(self._artifacts),
+            ident=stage,
+            quiet=True,
+            event_handler=read,
+            cancel_callback=cancelled,
+        )
+        if run.status == "successful":
+            return Played(tuple(lines), "")
+        why = {"timeout": f"no end within {seconds} s", "canceled": "stopped"}.get(run.status, "")
+        return Played(
+            tuple(lines), why or "; ".join(problems[-3:]) or f"ansible ended with {run.rc}: {_tail(run)}"
+        )
+
+    def close(self) -> None:
+        """End the SSH connections that were kept open, and remove what was only needed for the run."""
+        for control in (self._scratch / "ssh").glob("*"):
+            with suppress(OSError, subprocess.TimeoutExpired):
+                command = ["ssh", "-o", f"ControlPath={control}", "-O", "exit", "drill"]
+                subprocess.run(command, capture_output=True, check=False, timeout=5)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _environment(self) -> dict[str, str]:
+        sockets = self._scratch / "ssh"
+        sockets.mkdir(exist_ok=True, mode=0o700)
+        settings = self._scratch / "ansible.cfg"
+        settings.touch()
+        return {
+            # ansible-playbook stands beside the interpreter that this runs on.
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+            # Empty: whoever holds the drill may have settings of their own.
+            "ANSIBLE_CONFIG": str(settings),
+            "ANSIBLE_HOME": str(self._scratch / "home"),
+            "ANSIBLE_LOCAL_TEMP": str(self._scratch / "tmp"),
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_SSH_USETTY": "false",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
+            "ANSIBLE_NOCOLOR": "true",
+            "ANSIBLE_RETRY_FILES_ENABLED": "false",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+
+def _inventory(hosts: Mapping[str, str], ssh_config: Path) -> dict[str, Any]:
+    """Ansible's inventory: a group for each part; hosts are reached as ssh_config says, strictly."""
+    children: dict[str, Any] = {part: {"hosts": {node: {}}} for part, node in hosts.items()}
+    variables = {"ansible_ssh_common_args": f"-F {ssh_config}"}
+    # The controller's own steps run on this interpreter; nothing is looked for.
+    local = {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+    return {"all": {"children": children, "hosts": local, "vars": variables}}
+
+
+def _problem(event: dict[str, Any]) -> str:
+    """What a failed task says: host, task and the end of its output; empty for other events."""
+    data = event.get("event_data", {})
+    if event.get("event") not in ("runner_on_failed", "runner_on_unreachable") or data.get("ignore_errors"):
+        return ""
+    result = data.get("res") or {}
+    said = str(result.get("stderr") or result.get("stdout") or result.get("msg") or "").strip().splitlines()
+    failed = [item for item in result.get("results", []) if item.get("failed")]
+    detail = "; ".join(str(item.get("msg")) for item in failed) if failed else " | ".join(said[-3:])
+    return f"{data.get('host')}: {data.get('task')}: {detail or 'failed'}"
+
+
+def _tail(run: Any) -> str:
+    with suppress(OSError, AttributeError):
+        return " | ".join(run.stdout.read().strip().splitlines()[-3:])
+    return "no output"
