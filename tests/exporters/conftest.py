@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -30,6 +33,18 @@ from checks.drills.record import (
     Timeline,
 )
 from exporters.web.server import WebServer
+from inventories.load import load_city
+from inventories.plan import build_plan
+from inventories.records import Family
+
+#: Nodes whose addresses exist in the test's network, by family; all others are dead.
+ALIVE = {
+    Family.IPV4: ("core-a", "core-b", "yuanzhou", "cihua", "cloud-1", "xinchuang-1"),
+    Family.IPV6: ("core-a", "core-b", "yuanzhou", "cloud-1"),
+}
+ROOT = Path(__file__).parents[2]
+LAB = ROOT / "inventories" / "lab"
+COMMAND = [sys.executable, str(ROOT / "jizuo.py"), "exporter"]
 
 
 class Loop:
@@ -188,3 +203,76 @@ def drill() -> Callable[..., DrillRecord]:
         return DrillRecord(**fields | given)
 
     return make
+
+
+class Namespace:
+    """A network namespace with the addresses of some of the lab's nodes on its loopback interface."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.alive = ALIVE
+        self.enter = ["nsenter", f"--net=/run/netns/{name}", "--"]
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run([*self.enter, *command], capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout
+
+    def get(self, path: str, *options: str) -> str:
+        return self.run("curl", "--silent", "--show-error", "--globoff", "--max-time", "10", *options, path)
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Namespace]:
+    if os.geteuid() != 0:
+        pytest.skip("a network namespace of its own needs root")
+    name = f"jizuo-test-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        made = Namespace(name)
+        made.run("ip", "link", "set", "lo", "up")
+        # A wire with nobody at its end: what is sent to dead nodes vanishes there, and probes run into their limit.
+        made.run("ip", "link", "add", "wire", "type", "veth", "peer", "name", "end")
+        for interface in ("wire", "end"):
+            made.run("ip", "link", "set", interface, "up")
+        made.run("ip", "route", "add", "198.18.0.0/15", "dev", "wire")
+        made.run("ip", "route", "add", "2001:db8::/32", "dev", "wire")
+        plan = build_plan(load_city(LAB))
+        for family in Family:  # Prometheus scrapes the operations node over its management address
+            made.run("ip", "address", "add", str(plan.management("ops-1", family)), "dev", "lo")
+        for family, nodes in ALIVE.items():
+            for node in nodes:  # without a prefix length, ip adds a host's address: /32 and /128
+                made.run("ip", "address", "add", str(plan.host(node, family)), "dev", "lo")
+        yield made
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+@pytest.fixture
+def start(namespace: Namespace, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str) -> subprocess.Popen[str]:
+        command = [*namespace.enter, *COMMAND, *arguments, "--inventory", str(LAB)]
+        command += ["--records", str(tmp_path / "records")]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        _wait_until_ready(process)
+        return process
+
+    yield begin
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+        if process.stderr:
+            process.stderr.close()
+
+
+def _wait_until_ready(process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if "metrics at" in line:
+            return
+    raise AssertionError(f"it ended with {process.wait(5)} and said: {said}")

@@ -1,0 +1,202 @@
+"""What Prometheus and Alertmanager read: checked by their own tools, then by a real Prometheus that scrapes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+
+from exporters.prometheus import Settings, files_of
+from exporters.write_files import differing, write_files
+from inventories.load import load_city
+from inventories.plan import build_plan
+from inventories.records import Family
+
+ROOT = Path(__file__).parents[2]
+LAB = ROOT / "inventories" / "lab"
+YICHUN = ROOT / "inventories" / "yichun"
+COMMAND = [sys.executable, str(ROOT / "jizuo.py"), "exporter", "prometheus-config"]
+
+
+def files(inventory: Path = LAB, **settings: Any) -> dict[str, bytes]:
+    city = load_city(inventory)
+    return files_of(city, build_plan(city), Settings(**settings))
+
+
+def tool(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("inventory", [LAB, YICHUN], ids=lambda path: path.name)
+def test_the_tools_of_prometheus_take_the_files(inventory: Path, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    authority = tmp_path / "ca.crt"
+    authority.write_text("")
+    made = files(
+        inventory,
+        exporter_ca=str(authority),
+        exporter_user="prometheus",
+        exporter_password_file=str(password),
+        webhook_url="http://[2001:db8::1]:8080/alerts",
+    )
+    write_files(tmp_path / "prometheus", made)
+    tool("promtool", "check", "config", "--lint-fatal", str(tmp_path / "prometheus" / "prometheus.yml"))
+    tool("amtool", "check-config", str(tmp_path / "prometheus" / "alertmanager.yml"))
+    assert not any(b"secret" in content for content in made.values())
+    jizuo = next(
+        job for job in yaml.safe_load(made["prometheus.yml"])["scrape_configs"] if job["job_name"] == "jizuo"
+    )
+    assert jizuo["scheme"] == "https"
+    assert jizuo["basic_auth"] == {"username": "prometheus", "password_file": str(password)}
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_every_node_is_a_target_at_its_management_address(family: Family) -> None:
+    city = load_city(LAB)
+    plan = build_plan(city)
+    groups = json.loads(files(family=family)["targets/node.json"])
+    assert {group["labels"]["instance"] for group in groups} == set(city.nodes)
+    for group in groups:
+        address = str(plan.management(group["labels"]["instance"], family))
+        expected = f"[{address}]:9100" if family == Family.IPV6 else f"{address}:9100"
+        assert group["targets"] == [expected]
+    yufang = next(group["labels"] for group in groups if group["labels"]["instance"] == "yufang")
+    assert yufang == {
+        "instance": "yufang",
+        "subject": "yufang",
+        "role": "router",
+        "level": "village",
+        "county": "360902",
+        "site": "360902105201",
+    }
+
+
+def test_only_what_differs_is_written_and_by_rename(tmp_path: Path) -> None:
+    made = files()
+    assert write_files(tmp_path, made) == list(made)
+    before = {name: (tmp_path / name).stat() for name in made}
+    (tmp_path / "prometheus.yml").write_text("# by hand")
+    assert differing(tmp_path, made) == ["prometheus.yml"]
+    assert write_files(tmp_path, made) == ["prometheus.yml"]
+    for name, content in made.items():
+        assert (tmp_path / name).read_bytes() == content
+        assert ((tmp_path / name).stat().st_ino == before[name].st_ino) is (name != "prometheus.yml")
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_the_same_city_gives_the_same_bytes() -> None:
+    assert files() == files()
+
+
+def test_the_command_says_what_it_does(tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*COMMAND, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    out = ("--out", str(tmp_path / "out"))
+    dry = run(str(LAB), *out, "--dry")
+    assert dry.returncode == 2
+    assert "would change" in dry.stdout
+    assert not (tmp_path / "out").exists()
+    assert run("--inventory", str(LAB), *out).returncode == 0
+    again = run(str(LAB), *out, "--json")
+    assert json.loads(again.stdout)["changed"] == []
+    assert run(str(LAB), *out, "--dry").returncode == 0
+    (tmp_path / "file").write_text("")
+    failed = run(str(LAB), "--out", str(tmp_path / "file" / "out"))
+    assert (failed.returncode, "Traceback" in failed.stderr) == (1, False)
+    assert str(tmp_path / "file") in failed.stderr
+    assert run(*out).returncode == 2
+    assert run(str(LAB), *out, "--exporter-user", "x").returncode == 2
+    assert max(map(len, dry.stdout.splitlines())) <= 80
+
+
+class Prometheus:
+    """A real Prometheus in the namespace, asked over its HTTP interface."""
+
+    def __init__(self, namespace: Any, port: int) -> None:
+        self._namespace = namespace
+        self._url = f"http://[::1]:{port}/api/v1"
+
+    def query(self, expression: str) -> dict[str, str]:
+        answer = json.loads(self._namespace.get(f"{self._url}/query?query={quote(expression)}"))
+        assert answer["status"] == "success", answer
+        return {
+            json.dumps(result["metric"], sort_keys=True): result["value"][1]
+            for result in answer["data"]["result"]
+        }
+
+    def wait_for(
+        self, expression: str, wanted: Callable[[dict[str, str]], bool], seconds: float = 40
+    ) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                found = self.query(expression)
+            except (subprocess.CalledProcessError, json.JSONDecodeError):
+                found = {}  # it is still starting
+            if wanted(found):
+                return
+            assert time.monotonic() < end, f"{expression}: {found}"
+            time.sleep(0.3)
+
+
+def test_a_real_prometheus_scrapes_and_alerts(
+    namespace: Any, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    start("all", "--interval", "4s", "--timeout", "1s")
+    write_files(tmp_path / "prometheus", files(interval=1))
+    command = [
+        "prometheus",
+        f"--config.file={tmp_path}/prometheus/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/data",
+        "--web.listen-address=:9090",
+        "--log.level=error",
+    ]
+    with subprocess.Popen([*namespace.enter, *command], stderr=subprocess.PIPE) as process:
+        try:
+            prometheus = Prometheus(namespace, 9090)
+            prometheus.wait_for('up{job="jizuo"}', lambda found: list(found.values()) == ["1"])
+            prometheus.wait_for("count(jizuo_probe_success)", bool)
+            # The exporter's labels stay its own: none was renamed because the target has the same one.
+            clashing = (
+                '{__name__=~"jizuo_.*", exported_level=~".+"} or {job="jizuo", exported_instance=~".+"}'
+            )
+            assert prometheus.query(clashing) == {}
+            # every probe of the one county that is down, in the family that is down
+            prometheus.wait_for(
+                'ALERTS{alertname="CountyUnreachable", alertstate="pending"}',
+                lambda found: {json.loads(one)["county"] for one in found} == {"360981"},
+            )
+            prometheus.wait_for(
+                'county:jizuo_probe_success:ratio{county="360902", family="ipv4"}',
+                lambda found: list(found.values()) == [str(2 / 6)],
+            )
+            # nothing exports a host's metrics here but the rule waits before it says so
+            prometheus.wait_for(
+                'count(ALERTS{alertname="NodeExporterDown", alertstate="pending"})',
+                lambda found: list(found.values()) == ["14"],
+            )
+            rules = json.loads(namespace.get("http://[::1]:9090/api/v1/rules"))
+            groups = rules["data"]["groups"]
+            unhealthy = [
+                (rule["name"], rule.get("lastError"))
+                for group in groups
+                for rule in group["rules"]
+                if rule["health"] == "err"
+            ]
+            assert not unhealthy
+            assert len(groups) == 6
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)

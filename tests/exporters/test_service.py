@@ -1,0 +1,167 @@
+"""The command as it runs on the operations node: real probes in a network of its own, scrapes, signals, errors."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from checks.availability.targets import targets_of
+from inventories.load import load_city
+from inventories.plan import build_plan
+
+ROOT = Path(__file__).parents[2]
+LAB = ROOT / "inventories" / "lab"
+COMMAND = [sys.executable, str(ROOT / "jizuo.py"), "exporter"]
+Start = Callable[..., subprocess.Popen[str]]
+#: Serves `ok` to every request over HTTP on port 80 of both families, for one real system.
+WEB_SERVER = """
+import http.server, socket
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"ok")
+    do_HEAD = do_GET
+    def log_message(self, *arguments): pass
+print("ready", flush=True)
+Server(("::", 80), Handler).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def web(namespace: Any) -> Iterator[None]:
+    command = [*namespace.enter, sys.executable, "-c", WEB_SERVER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        yield
+        server.terminate()
+
+
+def samples(text: str, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of one name, by subject, check and family."""
+    return {
+        tuple(sample.labels.get(label, "") for label in ("subject", "check", "family")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def collectors(text: str) -> dict[str, float]:
+    return {
+        sample.labels["collector"]: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "jizuo_collector_success"
+    }
+
+
+def test_a_city_is_probed_and_served(namespace: Any, web: None, start: Start, tmp_path: Path) -> None:
+    process = start("all", "--interval", "6s", "--timeout", "1s")
+
+    begun = time.monotonic()
+    first = namespace.get("http://127.0.0.1:9910/metrics")  # the first round is still under way
+    assert time.monotonic() - begun < 2
+    assert not samples(first, "jizuo_probe_success")
+    assert collectors(first)["availability"] == 0
+    assert collectors(first)["backup"] == 0  # no record was ever written
+    assert collectors(first)["inventory"] == 1
+
+    deadline = time.monotonic() + 25
+    while collectors(text := namespace.get("http://[::1]:9910/metrics"))["availability"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    success = samples(text, "jizuo_probe_success")
+    city = load_city(LAB)
+    targets = targets_of(city, build_plan(city))
+    assert set(success) == {(target.subject, target.check, target.family.value) for target in targets}
+    for family, alive in namespace.alive.items():
+        echoes = {key[0]: up for key, up in success.items() if key[1:] == ("icmp", family.value)}
+        assert {node for node, up in echoes.items() if up} == set(alive)
+        assert len(echoes) == len(city.nodes)
+    portal = ("gov-data-portal", "http://cloud-1/gov-data-portal/")
+    assert success[*portal, "ipv4"] == success[*portal, "ipv6"] == 1
+    office = ("collab-office", "http://xinchuang-1/collab-office/")
+    assert (success[*office, "ipv4"], success[*office, "ipv6"]) == (1, 0)
+    failing = samples(text, "jizuo_probe_failure_info")
+    assert set(failing) == {key for key, up in success.items() if not up}
+
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+    zipped = namespace.get(
+        "http://127.0.0.1:9910/metrics", "--compressed", "--dump-header", str(tmp_path / "head")
+    )
+    assert "jizuo_probe_success" in zipped
+    head = (tmp_path / "head").read_text().lower()
+    assert "content-encoding: gzip" in head
+    assert "vary: accept, accept-encoding" in head
+
+    page = namespace.get("http://127.0.0.1:9910/")
+    assert "宜春市数字基座运行状态" in page
+    assert "healthy" in namespace.get("http://127.0.0.1:9910/-/healthy")
+
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def test_each_exporter_shows_its_own(namespace: Any, start: Start) -> None:
+    expected = {
+        "backup": {"inventory", "backup", "drill"},
+        "security": {"inventory", "security"},
+        "availability": {"inventory", "availability"},
+    }
+    for port, (name, shown) in enumerate(expected.items(), start=9920):
+        start(name, f"--web.listen-address=[::1]:{port}")
+        text = namespace.get(f"http://[::1]:{port}/metrics")
+        assert set(collectors(text)) == shown
+        assert "宜春市" in namespace.get(f"http://[::1]:{port}/")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_wrong_inventory_stops_it_before_it_listens(tmp_path: Path) -> None:
+    done = run("all", "--inventory", str(tmp_path), "--web.listen-address=127.0.0.1:0")
+    assert done.returncode == 1
+    assert "city.toml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--web.listen-address=nonsense",), "is no listen address"),
+        (
+            ("--web.listen-address=127.0.0.1:0", "--web.config.file=/no/such/web.yml"),
+            "/no/such/web.yml: cannot",
+        ),
+        (("--interval=soon",), "is no duration"),
+        (("--interval=0s",), "not above 0"),
+        (("--max-age=backups=1h",), "NAME one of availability, security, backup"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_a_line(options: tuple[str, ...], said: str) -> None:
+    done = run("security", "--inventory", str(LAB), *options)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_shows_how_it_is_used() -> None:
+    for command in ("all", "availability", "backup", "security", "prometheus-config"):
+        assert "Examples:" in run(command, "--help").stdout
