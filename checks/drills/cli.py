@@ -170,7 +170,7 @@ def exit_code(record: DrillRecord) -> int:
     return 0 if record.success else 2
 
 
-def variables(held: Held, inventory: Path) -> dict[str, Any]:
+def variables(held: Held, inventory: Path, records: Path) -> dict[str, Any]:
     """What the playbooks of a drill read beside the groups `lost`, `recovery`, `source` and `client`."""
     definition = held.definition
     plan = build_plan(held.city)
@@ -191,6 +191,9 @@ def variables(held: Held, inventory: Path) -> dict[str, Any]:
             for part in definition.nodes.__struct_fields__
         },
         "recovery_command": [
+            # Should a stage be stopped while its command goes on, the one that takes all back waits for it.
+            "flock",
+            str(records / ".recovery.lock"),
             str(Path(sys.executable).with_name("pyinfra")),
             str(inventory.resolve() / "inventory.py"),
             str(ROOT / "deploy/backup/recovery.py"),
@@ -258,7 +261,7 @@ def _player(held: Held, inventory: Path, folder: Path) -> Player:
     return Player(
         playbooks=FOLDER / held.name / "playbooks",
         hosts={part: getattr(nodes, part) for part in nodes.__struct_fields__},
-        variables=variables(held, inventory),
+        variables=variables(held, inventory, folder),
         ssh_config=state_folder() / "ssh_config",
         artifacts=folder / "artifacts" / f"{held.name}-{held.now():%Y%m%dT%H%M%S}",
     )

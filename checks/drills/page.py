@@ -107,6 +107,6 @@ def seconds(value: float | None) -> str:
         return "未测得"
     if value < 120:
         return f"{value:.1f}秒" if value % 1 else f"{value:.0f}秒"
-    if value < 7200:
+    if value < 7200 and value % 3600:
         return f"{value / 60:g}分钟" if not value % 60 else f"{value / 60:.1f}分钟"
     return f"{value / 3600:g}小时" if not value % 3600 else f"{value / 3600:.1f}小时"
