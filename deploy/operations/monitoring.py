@@ -73,8 +73,8 @@ trap 'exit 129' HUP INT TERM
 mkdir "$stage/new" "$stage/old"
 chown {ACCOUNT} "$stage/new"
 chmod 755 "$stage"
-runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config \\
-    --inventory {FOLDER} --out "$stage/new" >&2 </dev/null
+runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} \\
+    --out "$stage/new" >&2 </dev/null
 chown -R root:root "$stage/new"
 promtool check config "$stage/new/prometheus.yml" >&2 </dev/null
 amtool check-config "$stage/new/alertmanager.yml" >&2 </dev/null

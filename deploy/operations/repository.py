@@ -124,6 +124,19 @@ def published(debs: Path, closure: Closure, fingerprint: str) -> Iterator[String
     yield StringCommand("/bin/sh -s", _stdin=script)
 
 
+#: A reprepro that was killed leaves its lock, and databases that do not fit the pool. They are made anew from
+#: what is published: those files are linked aside and taken in again with the others.
+_REBUILD = f"""
+if [ -e ../db/lockfile ] && ! pgrep -x reprepro >/dev/null; then
+    mkdir rebuilt
+    sed -n 's/^Filename: //p' {ROOT}/dists/{SUITE}/main/binary-*/Packages 2>/dev/null | while read -r file; do
+        [ ! -f "{ROOT}/$file" ] || ln "{ROOT}/$file" rebuilt/
+    done
+    rm -rf ../db {ROOT}/pool
+fi
+""".strip()
+
+
 def publish_script(missing: Iterable[Package], replaced: Iterable[str], install: Iterable[str]) -> str:
     """The shell script that takes uploaded packages into the repository and signs it; pure."""
     lines = [
@@ -143,19 +156,26 @@ def publish_script(missing: Iterable[Package], replaced: Iterable[str], install:
         ]
     lines += [
         # The key is in a key ring for as long as this takes; an agent that holds it ends with it.
+        "rm -rf /run/jizuo-gpg.*",
         "GNUPGHOME=$(mktemp -d /run/jizuo-gpg.XXXXXX)",
         "export GNUPGHOME",
         "trap 'gpgconf --kill all; rm -rf \"$GNUPGHOME\"' EXIT",
         "trap 'exit 129' HUP INT TERM",
         f"gpg --batch --quiet --import {SIGNING_KEY} >&2 </dev/null",
-        # Only a reprepro that was killed leaves its lock; ours is the one above.
-        "pgrep -x reprepro >/dev/null || rm -f ../db/lockfile",
         'in_repository() { reprepro --basedir .. --export=never "$@" >&2 </dev/null; }',
+        _REBUILD,
     ]
     if names := " ".join(map(shlex.quote, replaced)):
-        lines.append(f"in_repository remove {SUITE} {names}")
-    if files := " ".join(shlex.quote(f"./{package.file}") for package in missing):
-        lines.append(f"in_repository includedeb {SUITE} {files}")
+        lines += [
+            f'for name in {names}; do rm -f rebuilt/"$name"_*; done',
+            f"in_repository remove {SUITE} {names}",
+        ]
+    files = " ".join(shlex.quote(f"./{package.file}") for package in missing)
+    lines += [
+        f"set -- {files}",
+        'for deb in rebuilt/*.deb; do [ ! -f "$deb" ] || set -- "$@" "$deb"; done',
+        f'[ $# = 0 ] || in_repository includedeb {SUITE} "$@"',
+    ]
     lines += [
         f"reprepro --basedir .. export {SUITE} >&2 </dev/null",
         f"cd / && rm -rf {_INCOMING}",

@@ -89,7 +89,7 @@ def test_a_new_host_becomes_the_mirror(city: FakeCity) -> None:
     assert len(uploads) == 1
     script = next(command for command in sent if "includedeb" in command)
     assert "install -y --no-install-recommends ./gnupg_1.0_amd64.deb ./reprepro_1.0_amd64.deb" in script
-    assert "includedeb bookworm ./frr_1.0_amd64.deb ./gnupg_1.0_amd64.deb ./reprepro_1.0_amd64.deb" in script
+    assert "set -- ./frr_1.0_amd64.deb ./gnupg_1.0_amd64.deb ./reprepro_1.0_amd64.deb" in script
     served = city.files[OPS]["/etc/nginx/nginx.conf"].data.decode()
     assert re.findall(r"listen (\S+);", served) == ["198.19.240.11:8081", "[2001:db8:ff00::b]:8081"]
 

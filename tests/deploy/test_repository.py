@@ -90,5 +90,5 @@ def test_the_script_is_shell_and_quotes_what_it_is_given() -> None:
     hostile = Package("x; touch /tmp/x", "1", "all", "x$(id) y_1_all.deb", 1, "0" * 64)
     script = publish_script([hostile], replaced=[hostile.name], install=[hostile.file])
     assert subprocess.run(["/bin/sh", "-n"], input=script, text=True, check=False).returncode == 0
-    assert "remove bookworm 'x; touch /tmp/x'" in script
-    assert "includedeb bookworm './x$(id) y_1_all.deb'" in script
+    assert "in_repository remove bookworm 'x; touch /tmp/x'\n" in script
+    assert "set -- './x$(id) y_1_all.deb'\n" in script
