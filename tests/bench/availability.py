@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from checks.availability.run import probe_all
 from checks.availability.targets import Kind, Target
@@ -65,7 +65,8 @@ def measure_fping(program: str, family: Family) -> float:
     return report(f"fping {family}", TARGETS, cpu() - used, time.monotonic() - started)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> int:
+    """Print the cost of each kind of probe."""
     fping = os.environ.get("FPING") or shutil.which("fping")
     ours = {f: measure(f"jizuo ICMP {f}", targets(Kind.ICMP, f)) for f in Family}
     both = targets(Kind.ICMP, Family.IPV4) + targets(Kind.ICMP, Family.IPV6)
@@ -78,7 +79,8 @@ def main() -> None:
     with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096) as server:
         for family in Family:
             measure(f"jizuo TCP {family}", targets(Kind.TCP, family, server.getsockname()[1])[:2000])
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

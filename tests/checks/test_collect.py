@@ -109,11 +109,12 @@ def test_the_collector_prints_no_secret(tmp_path: Path) -> None:
 def test_the_collector_writes_nothing() -> None:
     """With every file system read-only but a scratch /tmp, which is left empty, it says all that it says."""
     script = (
-        'mount --rbind / / && mount -t tmpfs none /tmp && mount -o remount,bind,ro / && sh "$1" && ls -A /tmp'
+        "mount --rbind / / && mount -t tmpfs none /tmp && mount -o remount,bind,ro / && sh -s && ls -A /tmp"
     )
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--mount", "sh", "-ec", script, "sh", str(COLLECTOR)],
+        ["unshare", "--map-root-user", "--mount", "sh", "-ec", script],
         capture_output=True,
+        input=COLLECTOR.read_text(encoding="utf-8"),
         text=True,
         timeout=60,
         check=False,
@@ -245,8 +246,10 @@ def test_a_host_that_never_ends_is_cut_off_and_its_ssh_is_gone(hosts: Hosts, tmp
     forced = ["sh", "-c", f"touch '{mark}'; sleep 20"]
     with ssh_server(hosts.host_key, hosts.audit, forced) as port:
         hosts.add("endless", port, hosts.host_key)
+        started = time.monotonic()
         with pytest.raises(SshError, match=r"endless: no end within 1\.5 s") as caught:
             asyncio.run(hosts.shell(timeout=1.5).run("endless"))
+        assert time.monotonic() - started < 6
         assert caught.value.reason == "timeout"
         assert mark.exists(), "the command had begun"
         listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
@@ -277,7 +280,7 @@ def test_a_command_is_passed_on_and_its_exit_status_comes_back(hosts: Hosts) -> 
 def test_a_host_name_is_never_an_option(hosts: Hosts, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     with pytest.raises(SshError):
-        asyncio.run(hosts.shell().run(f"-oProxyCommand=touch {trap}"))
+        asyncio.run(hosts.shell().run(f"-oProxyCommand=touch {trap}", "good"))
     assert not trap.exists()
 
 

@@ -12,32 +12,55 @@ from hypothesis import strategies as st
 from checks.availability.icmp_packets import EchoPacket, checksum, parse
 from inventories.records import Family
 
-from . import namespace
+from . import namespace, strange_hosts
 
 LIVING = ["127.0.0.1", "127.1.2.3", "::1", "0:0:0:0:0:0:0:1", "192.0.2.1", "2001:db8:1::1"]
 SILENT = ["192.0.2.77", "2001:db8:1::77"]
 NO_WAY = ["203.0.113.1", "198.51.100.1", "2001:db8:2::1", "2001:db8:3::1", "2001:db8:4::1"]
 
 PROBE = """
-import asyncio, json, sys
+import asyncio, json, sys, time
+from checks.availability.dns import Question
 from checks.availability.run import probe_all
 from checks.availability.targets import Kind, Target
 from inventories.records import Family
+{before}
 async def main():
     targets = [
-        Target(subject=a, check="icmp", kind=Kind.ICMP, family=family, address=a)
+        Target(subject=a, check="x", kind=Kind({kind!r}), family=family, address=a, port=53, host="h",
+               questions=(Question("city.example", "SOA"),))
         for a in {addresses!r}
         for family in [Family("ipv6" if ":" in a else "ipv4")]
     ]
-    records = await probe_all(targets, echo_timeout=0.3, attempts=2, **{limits!r})
-    print(json.dumps([[r.subject, r.status, r.reason, r.value, r.evidence] for r in records]))
+    task = asyncio.create_task(hog()) if "hog" in globals() else None
+    started = time.monotonic()
+    records = await probe_all(targets, **{limits!r})
+    seconds = time.monotonic() - started
+    print(json.dumps([[r.subject, r.status, r.reason, r.value, r.evidence, seconds] for r in records]))
 asyncio.run(main())
 """
+TUN = pytest.mark.skipif(not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="no access to /dev/net/tun")
+#: CAP_NET_RAW (13) out of the effective and permitted sets, by capset(2) of the calling thread.
+GIVE_UP_RAW_SOCKETS = """
+import ctypes
+header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+assert ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()) == 0
+"""
+LIMITS = {"echo_timeout": 0.3, "attempts": 2, "timeout": 0.5}
 
 
-def probe(addresses: list[str], privileges: str, **limits: float) -> dict[str, list[object]]:
-    program = PROBE.format(addresses=addresses, limits=limits)
-    rows = namespace.run("-c", program, privileges=privileges)
+def probe(
+    addresses: list[str],
+    privileges: str = namespace.RAW,
+    *,
+    kind: str = "icmp",
+    before: str = "",
+    setup: str = namespace.DEAD_NETWORK,
+    **limits: float,
+) -> dict[str, list[object]]:
+    """Status, reason, value, evidence, seconds of the whole run, by address."""
+    program = PROBE.format(addresses=addresses, limits={**LIMITS, **limits}, kind=kind, before=before)
+    rows = namespace.run("-c", program, privileges=privileges, setup=setup)
     assert [row[0] for row in rows] == addresses
     return {row[0]: row[1:] for row in rows}
 
@@ -46,7 +69,7 @@ def probe(addresses: list[str], privileges: str, **limits: float) -> dict[str, l
 def test_living_silent_and_unreachable(privileges: str) -> None:
     found = probe(LIVING + SILENT + NO_WAY, privileges)
     for address in LIVING:
-        status, reason, value, evidence = found[address]
+        status, reason, value, evidence, _ = found[address]
         assert (status, reason) == ("pass", ""), evidence
         assert isinstance(value, float)
         assert 0 < value < 0.25
@@ -57,7 +80,7 @@ def test_living_silent_and_unreachable(privileges: str) -> None:
 
 def test_without_the_right_to_probe_nothing_is_said_of_the_target() -> None:
     found = probe(["127.0.0.1", "::1"], namespace.NEITHER)
-    for status, reason, value, evidence in found.values():
+    for status, reason, value, evidence, _ in found.values():
         assert (status, reason, value) == ("error", "not_permitted", None)
         assert "ping_group_range" in str(evidence)
         assert "run as root" in str(evidence)
@@ -76,6 +99,73 @@ def test_a_deadline_keeps_what_has_answered() -> None:
     found = probe([*LIVING[:3], *SILENT], namespace.RAW, deadline=0.4)
     assert [found[address][0] for address in LIVING[:3]] == ["pass"] * 3
     assert {found[address][1] for address in SILENT} == {"timeout"}
+
+
+def test_nobody_is_waited_for_when_all_have_answered() -> None:
+    found = probe(LIVING, namespace.RAW, echo_timeout=20)
+    assert float(str(found["::1"][4])) < 2
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http", "dns"])
+def test_other_probes_of_the_silent_time_out_and_of_the_unreachable_say_so(kind: str) -> None:
+    found = probe([*SILENT, *NO_WAY], kind=kind)
+    assert {found[address][1] for address in SILENT} == {"timeout"}
+    assert {found[address][1] for address in NO_WAY} == {"unreachable"}
+    assert not any("the run's" in str(answer[3]) for answer in found.values()), "each has a limit of its own"
+
+
+def test_a_busy_event_loop_does_not_show_in_the_round_trip_time() -> None:
+    hog = """
+async def hog():
+    while True:
+        time.sleep(0.1)
+        await asyncio.sleep(0)
+"""
+    found = probe(LIVING, before=hog)
+    assert max(float(str(found[address][2])) for address in LIVING) < 0.05
+    assert float(str(found[LIVING[0]][4])) > 0.1
+
+
+@TUN
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+@pytest.mark.parametrize("privileges", [namespace.RAW, namespace.PING_SOCKETS], ids=["raw", "ping socket"])
+def test_strange_answers(privileges: str, family: str) -> None:
+    """Packets from a program: late, twice, from another address, garbled, and errors true and false."""
+    behaviours = {
+        strange_hosts.WELL: "",
+        strange_hosts.LATE: "",
+        strange_hosts.TWICE: "",
+        strange_hosts.OTHER_SOURCE: "timeout",
+        strange_hosts.GARBLED: "timeout",
+        strange_hosts.UNREACHABLE: "unreachable",
+        strange_hosts.EXCEEDED: "unreachable",
+        strange_hosts.SHORT_ERROR: "unreachable",
+        strange_hosts.FALSE_ERROR: "timeout",
+    }
+    names = {behaviour: strange_hosts.address(behaviour, family) for behaviour in behaviours}
+    # A ping socket needs no right but that to the device, which is opened before the rights are given up.
+    before = "from tests.checks import strange_hosts\nstrange_hosts.start()"
+    if privileges:
+        before += f"\n{GIVE_UP_RAW_SOCKETS}"
+    setup = "ip link set lo up\nsysctl -qw net.ipv4.ping_group_range='0 0'"
+    found = probe(list(names.values()), before=before, setup=setup)
+    reasons = {behaviour: found[names[behaviour]][1] for behaviour in behaviours}
+    if privileges:  # the kernel itself takes errors to sockets, by what is left of the packet
+        for kind in (strange_hosts.SHORT_ERROR, strange_hosts.EXCEEDED, strange_hosts.FALSE_ERROR):
+            assert reasons.pop(kind) in ("timeout", "unreachable")
+            behaviours.pop(kind)
+    assert reasons == behaviours
+    late = float(str(found[names[strange_hosts.LATE]][2]))
+    assert strange_hosts.DELAY <= late < strange_hosts.DELAY + 0.2, "counted from the request it answers"
+
+
+@TUN
+def test_the_last_answer_ends_the_wait() -> None:
+    late = [strange_hosts.address(strange_hosts.LATE, family) for family in ("ipv4", "ipv6")]
+    before = "from tests.checks import strange_hosts\nstrange_hosts.start()"
+    found = probe(late, before=before, setup="ip link set lo up", echo_timeout=20)
+    assert {found[address][0] for address in late} == {"pass"}
+    assert float(str(found[late[0]][4])) < strange_hosts.DELAY + 1
 
 
 def test_checksum_of_rfc_1071() -> None:
