@@ -13,7 +13,7 @@ from deploy.cli import run_deploy
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
 
-from .conftest import ROOT, Execute
+from .conftest import NAME, ROOT, Execute
 
 Deploy = Callable[..., tuple[int, dict[str, Any]]]
 PAIR = ("--limit", "client-1", "--limit", "client-2")
@@ -167,7 +167,7 @@ def test_a_broken_template(lab: Lab, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=copy,
-        env=labs.environment("test"),
+        env=labs.environment(NAME),
         timeout=120,
         check=False,
     )

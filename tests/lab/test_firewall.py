@@ -14,7 +14,7 @@ from deploy.lab.lab import Lab
 from inventories.hosts import Source, host_data
 from inventories.records import Family
 
-from .conftest import ROOT, Execute, jizuo
+from .conftest import NAME, ROOT, Execute, jizuo
 
 #: Ports that are tried on each host: those that any host opens, and some that none does.
 PORTS = (22, 25, 53, 80, 111, 179, 443, 514, 2601, 3306, 8081, 8443, 9090, 9093, 9100, 9910)
@@ -97,7 +97,7 @@ def test_a_lock_out_is_undone_by_the_host_itself(lab: Lab, on: Execute, tmp_path
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=labs.environment("test"),
+        env=labs.environment(NAME),
         timeout=120,
         check=False,
     )

@@ -14,9 +14,11 @@ import pytest
 
 from deploy.lab import host as machine
 from deploy.lab import lab as labs
+from deploy.lab.lab import Lab
 from deploy.lab.places import Places
 
-from .conftest import ROOT, SIDE, DemoRun, jizuo
+from .conftest import NAME as MAIN
+from .conftest import ROOT, SIDE, jizuo
 
 NAME = "side"
 UP = ["lab", "up", "--name", NAME, "--management", f"{SIDE.ipv4},{SIDE.ipv6}", "--inventory"]
@@ -54,22 +56,22 @@ def side_lab_goes() -> Iterator[None]:
     labs.down(NAME)
 
 
-def test_two_labs_side_by_side_and_nothing_is_left(demo: DemoRun, small_inventory: Path) -> None:
+def test_two_labs_side_by_side_and_nothing_is_left(lab: Lab, small_inventory: Path) -> None:
     done = jizuo(*UP, str(small_inventory), lab=NAME)
     assert done.returncode == 0, done.stderr
     status = jizuo("lab", "status", "--name", NAME, "--json", lab=NAME)
     assert status.returncode == 0, status.stdout
     for address in ("198.19.251.1", "2001:db8:ff00:b::1"):
         assert labs._banner(address), f"{address} of the second lab does not answer SSH"
-    assert jizuo("lab", "status", "--name", "test", "--json").returncode == 0, "the first lab suffered"
+    assert jizuo("lab", "status", "--name", MAIN, "--json").returncode == 0, "the first lab suffered"
     assert traces(NAME), "the search for traces finds nothing even while the lab is up"
     assert jizuo("lab", "down", "--name", NAME, lab=NAME).returncode == 0
     assert traces(NAME) == []
-    assert jizuo("lab", "status", "--name", "test", "--json").returncode == 0, "down took the first lab along"
+    assert jizuo("lab", "status", "--name", MAIN, "--json").returncode == 0, "down took the first lab along"
 
 
-def test_same_management_network_is_refused(demo: DemoRun, small_inventory: Path) -> None:
-    taken = f"{demo.lab.record.management.ipv4},{demo.lab.record.management.ipv6}"
+def test_same_management_network_is_refused(lab: Lab, small_inventory: Path) -> None:
+    taken = f"{lab.record.management.ipv4},{lab.record.management.ipv6}"
     done = jizuo(
         "lab", "up", "--name", NAME, "--inventory", str(small_inventory), "--management", taken, lab=NAME
     )
@@ -117,8 +119,8 @@ def test_killed_host_comes_back_with_its_files(small_inventory: Path) -> None:
     assert kept.stdout == "kept\n"
 
 
-def test_unknown_names_are_answered_with_the_known_ones(demo: DemoRun) -> None:
-    done = jizuo("lab", "cut", "no-such-link", "--name", "test")
+def test_unknown_names_are_answered_with_the_known_ones(lab: Lab) -> None:
+    done = jizuo("lab", "cut", "no-such-link", "--name", MAIN)
     assert done.returncode == 1
     assert "yz-a" in done.stderr
     assert jizuo("lab", "status", "--name", "no-such-lab").stderr.startswith(
@@ -126,18 +128,18 @@ def test_unknown_names_are_answered_with_the_known_ones(demo: DemoRun) -> None:
     )
 
 
-def test_strict_host_keys(demo: DemoRun, tmp_path: Path) -> None:
-    config = demo.lab.places.ssh_config.read_text()
-    known = demo.lab.places.known_hosts.read_text().splitlines()
+def test_strict_host_keys(lab: Lab, tmp_path: Path) -> None:
+    config = lab.places.ssh_config.read_text()
+    known = lab.places.known_hosts.read_text().splitlines()
     swapped = tmp_path / "known_hosts"
     # Two hosts' keys exchanged: a machine that answers in another's place.
     names, keys = zip(*[line.split(" ", 1) for line in known[:2]], strict=True)
     swapped.write_text(f"{names[0]} {keys[1]}\n{names[1]} {keys[0]}\n")
     file = tmp_path / "ssh_config"
-    file.write_text(config.replace(str(demo.lab.places.known_hosts), str(swapped)))
+    file.write_text(config.replace(str(lab.places.known_hosts), str(swapped)))
     host = names[0].split(",")[0]
     good = subprocess.run(
-        ["ssh", "-F", str(demo.lab.places.ssh_config), host, "true"], capture_output=True, check=False
+        ["ssh", "-F", str(lab.places.ssh_config), host, "true"], capture_output=True, check=False
     )
     bad = subprocess.run(["ssh", "-F", str(file), host, "true"], capture_output=True, text=True, check=False)
     assert good.returncode == 0
@@ -145,8 +147,8 @@ def test_strict_host_keys(demo: DemoRun, tmp_path: Path) -> None:
     assert "Host key verification failed" in bad.stderr
 
 
-def test_keys_are_private(demo: DemoRun) -> None:
-    state = demo.lab.places.state
+def test_keys_are_private(lab: Lab) -> None:
+    state = lab.places.state
     assert state.stat().st_mode & 0o777 == 0o700
     for path in [*(state / "ssh").iterdir(), *(state / "secrets").iterdir()]:
         assert path.suffix == ".pub" or path.stat().st_mode & 0o077 == 0, path
