@@ -29,6 +29,11 @@ class Drills(NamedTuple):
     last: Sequence[Drill]
     held: int
 
+    @property
+    def newest(self) -> Drill | None:
+        """The drill that was held last."""
+        return max(self.last, key=lambda drill: drill.at, default=None)
+
 
 def drills_view(records: Sequence[DrillRecord], now: float) -> Drills:
     """What the page shows of drill records that are the oldest first."""

@@ -39,6 +39,7 @@ class Target(NamedTuple):
     place: Place
     ipv4: Probe | None
     ipv6: Probe | None
+    is_outage: bool = False
 
     @property
     def state(self) -> State:
@@ -89,19 +90,19 @@ class Outage(NamedTuple):
     ipv4: int
     ipv6: int
     state: State
+    is_outage: bool = True
 
 
 class Network(NamedTuple):
     """The section; targets, counties and systems have the worst first.
 
-    `failing` has every target that fails; `single` those that do not fall under an outage.
+    `failing` has every target that fails; `troubles` the outages, and the targets that fall under none.
     """
 
     families: Mapping[str, Family]
     targets: Sequence[Target]
     failing: Sequence[Target]
-    outages: Sequence[Outage]
-    single: Sequence[Target]
+    troubles: Sequence[Outage | Target]
     systems: Sequence[Target]
     counties: Sequence[County]
     only_ipv4: int
@@ -121,8 +122,10 @@ def network_view(city: City, where: Mapping[str, Place], records: Sequence[Recor
         families={family: _family(records, family) for family in ("ipv4", "ipv6")},
         targets=targets,
         failing=failing,
-        outages=outages,
-        single=[target for target in failing if (target.subject, target.check) not in behind],
+        troubles=sorted(
+            [*outages, *(target for target in failing if (target.subject, target.check) not in behind)],
+            key=lambda trouble: RANK[trouble.state],
+        ),
         systems=systems,
         counties=_counties(city, targets, records),
         only_ipv4=sum(_well(target.ipv4) and not _well(target.ipv6) for target in targets),

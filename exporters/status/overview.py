@@ -49,6 +49,10 @@ class Overview(NamedTuple):
     drills: Drills | None
     sources: Sequence[Source]
 
+    def collects(self, name: str) -> bool:
+        """Whether this exporter has the collector."""
+        return any(source.name == name for source in self.sources)
+
 
 def overview(snapshot: Snapshot, inventory: Inventory, now: float) -> Overview:
     """The page's content at a moment (seconds since the epoch)."""
@@ -147,6 +151,8 @@ def _security_reasons(security: Security | None) -> Iterable[Reason]:
 
 
 def _drill_reasons(drills: Drills | None) -> Iterable[Reason]:
+    if drills is not None and not drills.held:
+        yield Reason(State.WARNING, "没有任何演练记录")
     for drill in drills.last if drills else ():
         if drill.state is not State.OK:
             yield Reason(drill.state, f"演练 {drill.title} {drill.problem}")
