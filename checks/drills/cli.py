@@ -196,7 +196,7 @@ def variables(held: Held, inventory: Path, records: Path) -> dict[str, Any]:
             str(records / ".recovery.lock"),
             str(Path(sys.executable).with_name("pyinfra")),
             str(inventory.resolve() / "inventory.py"),
-            str(ROOT / "deploy/backup/recovery.py"),
+            str(ROOT / "deploy/backup/recover.py"),
             "-y",
             "--limit",
             definition.nodes.recovery,

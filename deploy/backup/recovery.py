@@ -2,7 +2,7 @@
 
 For people and for drills, by pyinfra's plain command on the node that takes over:
 
-    pyinfra inventories/lab/inventory.py deploy/backup/recovery.py --limit xinchuang-1 -y \\
+    pyinfra inventories/lab/inventory.py deploy/backup/recover.py --limit xinchuang-1 -y \\
         --data client=cloud-1 --data policy=gov-service --data system=yichun-gov-service-net --data recovery=present
 
 Then, on that node as root, `PYTHONPATH=/usr/local/lib/jizuo python3 -m jizuo_backup restore --configuration
@@ -74,7 +74,11 @@ def place(recovery: Recovery) -> File:
 
 
 def recover() -> None:
-    """Bring the node to what `--data` asks for."""
+    """Bring the node to what `--data` asks for.
+
+    Raises:
+        RecoveryError: what is asked for is not in the inventory.
+    """
     asked = {name: str(host.data.get(name) or "") for name in ("client", "policy", "system", "recovery")}
     if asked["recovery"] not in ("present", "absent"):
         raise RecoveryError("say --data recovery=present, or recovery=absent")
@@ -91,6 +95,3 @@ def recover() -> None:
         wanted=wanted,
         activate=["nginx -q -t", "systemctl reload nginx"],
     )
-
-
-recover()

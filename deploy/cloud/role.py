@@ -20,7 +20,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 #: What a cloud node installs; the mirror must hold these.
 PACKAGES = ("nginx",)
 PORT = 80
-#: One file each for systems of other nodes that are served here for a time (deploy/backup/recovery).
+#: One file each for systems of other nodes that are served here for a time (deploy/backup/recovery.py).
 GUESTS = "/etc/nginx/systems.d"
 
 

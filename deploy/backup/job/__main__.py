@@ -39,7 +39,9 @@ def main(arguments: list[str]) -> int:
         configuration = read_configuration(os.path.join(options.configuration, options.policy + ".json"))
         os.makedirs(options.cache, mode=0o700, exist_ok=True)
         if options.command == "restore":
-            print(json.dumps(restore(configuration, options.node, options.path, options.cache)))
+            print(
+                json.dumps(restore(configuration, options.node, options.path, options.state, options.cache))
+            )
             return 0
         with open(os.path.join(options.cache, options.policy + ".lock"), "w") as lock:
             try:

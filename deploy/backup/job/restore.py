@@ -13,7 +13,12 @@ from .steps import remove_tree
 
 
 def restore(
-    configuration: Configuration, node: str, path: str, cache_folder: str, program: str = "restic"
+    configuration: Configuration,
+    node: str,
+    path: str,
+    state_folder: str,
+    cache_folder: str,
+    program: str = "restic",
 ) -> dict[str, Any]:
     """Restore `path` as the newest snapshot in the repository on `node` has it, to that same path.
 
@@ -44,7 +49,7 @@ def restore(
     remove_tree(stage)
     os.mkdir(stage, 0o700)
     try:
-        sums_path = f"/var/lib/jizuo/backup/{configuration.policy}.manifest"
+        sums_path = os.path.join(state_folder, configuration.policy + ".manifest")
         comparison = _fetch(restic, snapshot.id, stage, path, sums_path)
         if comparison.mismatched or comparison.missing:
             bad = [os.fsdecode(one) for one in (comparison.mismatched + comparison.missing)[:3]]

@@ -1,0 +1,168 @@
+"""The repository servers: who is let in, what a client that was taken over can do, and which certificate is shown."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from deploy.backup.certificates import AUTHORITY, authority, server_certificate
+from deploy.backup.credentials import login, login_line
+from deploy.secrets import SecretStore
+from tests.deploy.backup.conftest import CLIENT, POLICY, Client
+
+
+def ask(client: Client, method: str, path: str, who: str = CLIENT, password: str | None = None) -> int:
+    """The status of a request to the backup server, with a client's own login unless another is given."""
+    server = client.servers[0]
+    if password is None:
+        password = login(client.store, server.node, who)
+    request = urllib.request.Request(f"https://localhost:{server.port}/{path}", method=method)
+    request.add_header("Authorization", "Basic " + base64.b64encode(f"{who}:{password}".encode()).decode())
+    context = ssl.create_default_context(cafile=str(client.root / "etc/authority.pem"))
+    try:
+        with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def one_of(client: Client, kind: str) -> str:
+    """The path of one file of the client's repository, as the server names it."""
+    path = next(path for path in (client.servers[0].repository / kind).rglob("*") if path.is_file())
+    return f"{CLIENT}/{POLICY}/{kind}/{path.name}"
+
+
+def test_a_client_that_was_taken_over_cannot_remove_its_history(client: Client) -> None:
+    for kind in ("snapshots", "data", "index", "keys"):
+        path = one_of(client, kind)
+        assert ask(client, "GET", path) == 200
+        assert ask(client, "DELETE", path) == 403
+        assert ask(client, "GET", path) == 200
+    assert ask(client, "DELETE", f"{CLIENT}/{POLICY}/config") == 403
+    assert ask(client, "DELETE", f"{CLIENT}/{POLICY}/") in (403, 405)
+
+
+def test_what_is_there_cannot_be_written_over(client: Client) -> None:
+    path = one_of(client, "snapshots")
+    before = next((client.servers[0].repository / "snapshots").iterdir()).read_bytes()
+    assert ask(client, "POST", path) == 403
+    assert next((client.servers[0].repository / "snapshots").iterdir()).read_bytes() == before
+
+
+def test_another_client_is_let_into_its_own_repositories_alone(client: Client) -> None:
+    assert ask(client, "GET", one_of(client, "snapshots"), who="xinchuang-1") == 403
+    assert ask(client, "GET", f"{CLIENT}/{POLICY}/snapshots/", who="xinchuang-1") == 403
+    assert ask(client, "GET", f"xinchuang-1/../{CLIENT}/{POLICY}/config", who="xinchuang-1") != 200
+
+
+@pytest.mark.parametrize("password", ["", "guess"])
+def test_nobody_is_let_in_without_a_login(client: Client, password: str) -> None:
+    assert ask(client, "GET", f"{CLIENT}/{POLICY}/config", password=password) == 401
+
+
+def test_a_login_opens_no_other_server(client: Client) -> None:
+    other = login(client.store, "offsite-1", CLIENT)
+    assert ask(client, "GET", f"{CLIENT}/{POLICY}/config", password=other) == 401
+
+
+def test_a_certificate_has_every_name_and_address_and_verifies(tmp_path: Path) -> None:
+    store = SecretStore(tmp_path / "secrets")
+    names, addresses = ["backup-1.yichun.example", "backup-1"], ["198.18.137.2", "2001:db8:304::2"]
+    pair = server_certificate(store, "backup-1", names, addresses)
+    (tmp_path / "ca.pem").write_text(authority(store).certificate)
+    (tmp_path / "server.pem").write_text(pair.certificate)
+    for flag, value in [
+        ("-verify_hostname", "backup-1.yichun.example"),
+        ("-verify_hostname", "backup-1"),
+        ("-verify_ip", "198.18.137.2"),
+        ("-verify_ip", "2001:db8:304::2"),
+    ]:
+        subprocess.run(
+            ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", str(tmp_path / "ca.pem"),
+             flag, value, str(tmp_path / "server.pem")],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    refused = subprocess.run(
+        ["openssl", "verify", "-CAfile", str(tmp_path / "ca.pem"), "-verify_hostname", "offsite-1",
+         str(tmp_path / "server.pem")],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert refused.returncode != 0
+
+
+def test_certificates_are_made_once_and_again_for_other_addresses(tmp_path: Path) -> None:
+    store = SecretStore(tmp_path / "secrets")
+    first = server_certificate(store, "backup-1", ["backup-1"], ["198.18.137.2"])
+    assert server_certificate(store, "backup-1", ["backup-1"], ["198.18.137.2"]) == first
+    assert server_certificate(store, "backup-1", ["backup-1"], ["198.18.137.3"]) != first
+    (tmp_path / "secrets" / AUTHORITY).unlink()
+    assert server_certificate(store, "backup-1", ["backup-1"], ["198.18.137.2"]) != first
+
+
+def test_a_login_line_is_made_once_and_anew_for_a_new_password(tmp_path: Path) -> None:
+    store = SecretStore(tmp_path / "secrets")
+    line = login_line(store, "backup-1", CLIENT)
+    assert login_line(store, "backup-1", CLIENT) == line
+    (tmp_path / "secrets" / f"backup-login-backup-1-{CLIENT}").unlink()
+    assert login_line(store, "backup-1", CLIENT) != line
+
+
+def restore(client: Client, path: Path, node: str = "offsite-1") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        client.command("restore", "--from", node, POLICY, str(path)),
+        env=client.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_lost_system_comes_back_from_the_other_city(client: Client) -> None:
+    assert client.run()[0] == 0
+    before = {path.name: path.read_bytes() for path in client.data.rglob("*") if path.is_file()}
+    client.data.rename(client.root / "lost")
+    done = restore(client, client.data)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["files"], said["mismatched"], said["missing"]) == (9, 0, 0)
+    assert {path.name: path.read_bytes() for path in client.data.rglob("*") if path.is_file()} == before
+
+
+def test_a_restore_writes_over_nothing(client: Client) -> None:
+    (client.data / "index.html").write_text("newer than the backup")
+    done = restore(client, client.data)
+    assert done.returncode == 1
+    assert "is there; move it away first" in done.stderr
+    assert (client.data / "index.html").read_text() == "newer than the backup"
+
+
+def test_a_restore_that_differs_from_the_manifest_is_not_put_in_place(client: Client) -> None:
+    assert client.run()[0] == 0
+    real = subprocess.run(["which", "restic"], check=True, capture_output=True, text=True).stdout.strip()
+    wrapper = client.root / "bin/restic"
+    wrapper.parent.mkdir(exist_ok=True)
+    wrapper.write_text(
+        f"""#!/bin/bash
+{real} "$@" || exit
+case " $* " in *" restore "*)
+    while [ "$1" != --target ]; do shift; done; rm "$(find "$2" -name 3.csv)";; esac
+"""
+    )
+    wrapper.chmod(0o755)
+    client.data.rename(client.root / "lost")
+    done = restore(client, client.data)
+    assert done.returncode == 1
+    assert "1 are missing" in done.stderr
+    assert not client.data.exists()
+    assert not list(client.data.parent.glob(".restore-*"))
+
+
+def test_a_restore_from_nowhere_is_told(client: Client) -> None:
+    client.data.rename(client.root / "lost")
+    done = restore(client, client.data, "backup-9")
+    assert done.returncode == 1
+    assert "gov-service has no repository on backup-9, but on backup-1, offsite-1" in done.stderr

@@ -1,0 +1,141 @@
+"""The backup role as a whole on hosts of `@fake`: what is sent, nothing twice, and no secret where it shows."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from deploy.backup import client, role, server
+from deploy.backup.recovery import RecoveryError, asked_for, key_files, place
+from deploy.pyinfra_inventory import pyinfra_groups
+from deploy.secrets import SecretStore
+from inventories.hosts import HostData
+from tests.deploy.fake_hosts import LAB, FakeCity
+
+HOSTS = ("cloud-1", "xinchuang-1", "backup-1", "offsite-1")
+CLOUD, BACKUP = "@fake/cloud-1", "@fake/backup-1"
+
+
+@pytest.fixture
+def city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCity:
+    city = FakeCity(tmp_path / "state", monkeypatch)
+    city.answers.append(lambda command: _policies(city, command))
+    return city
+
+
+def _policies(city: FakeCity, command: str) -> list[str] | None:
+    if not command.startswith("ls -1 /etc/jizuo/backup"):
+        return None
+    known = city.files.get(city._current, {})
+    return (
+        []
+        if city.new
+        else [path.rpartition("/")[2] for path in known if path.startswith("/etc/jizuo/backup/")]
+    )
+
+
+def test_a_client_gets_a_job_and_its_repositories_let_it_in(city: FakeCity, tmp_path: Path) -> None:
+    city.run(role.backup, *HOSTS)
+    files = city.files[CLOUD]
+    configuration = json.loads(files["/etc/jizuo/backup/gov-service.json"].data)
+    assert [one["node"] for one in configuration["repositories"]] == ["backup-1", "offsite-1"]
+    assert configuration["rpo_seconds"] == 3600
+    timer = files["/etc/systemd/system/jizuo-backup@gov-service.timer"].data.decode()
+    assert "OnCalendar=*-*-* *:00/15:00 Asia/Shanghai" in timer
+    assert {path for path in files if path.startswith("/usr/local/lib/jizuo/")} == {
+        f"{client.LIBRARY}/{path.name}" for path in client.PROGRAM.glob("*.py")
+    }
+    for file in files.values():
+        if "/keys/" in file.path:
+            assert (file.mode, file.owner, file.group) == ("640", "root", client.USER)
+    # Each client has a login at each server, and a repository password for each policy: no two the same.
+    secrets = SecretStore(tmp_path / "state/secrets").folder
+    passwords = [path.read_text() for path in secrets.glob("backup-login-*")]
+    passwords += [path.read_text() for path in secrets.glob("backup-repository-*")]
+    assert len(passwords) == len(set(passwords)) == 8
+    logins = city.files[BACKUP]["/etc/jizuo/repository/htpasswd"].data.decode().splitlines()
+    assert [line.split(":")[0] for line in logins] == ["cloud-1", "xinchuang-1"]
+    assert all(line.split(":")[1].startswith("$2a$") for line in logins)
+
+
+def test_hosts_that_have_everything_are_sent_nothing(city: FakeCity) -> None:
+    city.run(role.backup, *HOSTS)
+    assert city.run(role.backup, *HOSTS) == {}
+    # Four operations on each host and the fact of its policies, each asked once to plan and once to carry out.
+    assert city.asked[CLOUD] <= 9
+    assert city.asked[BACKUP] <= 9
+
+
+def test_no_secret_shows_on_a_command_line_and_each_is_private_here(city: FakeCity, tmp_path: Path) -> None:
+    city.run(role.backup, *HOSTS)
+    lines = "".join(command.split("\n", 1)[0] for command in city.history)
+    found = list((tmp_path / "state/secrets").iterdir())
+    assert len(found) > 8
+    for path in found:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.read_text().splitlines()[-2 if "pem" in path.name else 0] not in lines
+
+
+def test_a_policy_that_ended_is_taken_off_its_client(city: FakeCity) -> None:
+    city.run(role.backup, "cloud-1")
+    before = city.answers[-1]
+    city.answers[-1] = lambda command: (
+        None if (found := before(command)) is None else [*found, "an-old-policy.json"]
+    )
+    sent = city.run(role.backup, "cloud-1")[CLOUD]
+    assert any("systemctl disable --quiet --now -- jizuo-backup@an-old-policy.timer" in one for one in sent)
+
+
+def test_the_units_are_hardened() -> None:
+    for name in ("jizuo-backup@.service.j2", "jizuo-repository.service.j2"):
+        unit = (client.TEMPLATES / name).read_text()
+        for setting in (
+            "NoNewPrivileges=yes",
+            "ProtectSystem=strict",
+            "PrivateTmp=yes",
+            "UMask=0077",
+            "User=",
+        ):
+            assert setting in unit
+    assert server.USER != client.USER
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, HostData]:
+    monkeypatch.setenv("JIZUO_STATE", str(tmp_path / "state"))
+    groups = pyinfra_groups(LAB)
+    found: dict[str, HostData] = groups["cloud"][0][1]["all_hosts"]
+    return found
+
+
+def test_a_recovery_gives_root_alone_the_keys_of_the_lost_node(
+    hosts: dict[str, HostData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SecretStore(tmp_path / "state/secrets")
+    monkeypatch.setattr("deploy.backup.recovery.secret_store", lambda: store)
+    recovery = asked_for(hosts, "cloud-1", "gov-service", "yichun-gov-service-net")
+    files = {file.path: file for file in key_files(recovery, hosts)}
+    assert {(file.mode, file.group) for file in files.values()} == {("600", "root")}
+    configuration = json.loads(files["/etc/jizuo/recovery/gov-service.json"].data)
+    assert configuration["host"] == "cloud-1"
+    for one in configuration["repositories"]:
+        assert files[one["repository_file"]].data.decode().startswith("rest:https://cloud-1:")
+    assert "location ^~ /yichun-gov-service-net/" in place(recovery).data.decode()
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (("cloud-9", "gov-service", "x"), "client=cloud-9: no such node"),
+        (("cloud-1", "nightly", "x"), "cloud-1 has no such policy; it has gov-service"),
+        (("cloud-1", "gov-service", "collab-office"), "not on cloud-1, which has yichun-gov-service-net"),
+    ],
+)
+def test_a_recovery_that_the_inventory_does_not_know_is_refused(
+    hosts: dict[str, HostData], names: tuple[str, str, str], complaint: str
+) -> None:
+    with pytest.raises(RecoveryError, match=complaint):
+        asked_for(hosts, *names)
