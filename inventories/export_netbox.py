@@ -43,6 +43,8 @@ COLOURS = {
     NodeRole.CLIENT: "9e9e9e",
 }
 MANUFACTURER = "unspecified"
+#: Height in rack units; NetBox asks for one.
+UNITS = "1"
 
 
 def render_netbox(plan: AddressPlan) -> dict[str, str]:
@@ -50,14 +52,12 @@ def render_netbox(plan: AddressPlan) -> dict[str, str]:
     city = plan.city
     prefixes = {row.prefix: row for row in sorted_prefixes(plan)}  # NetBox refuses the same prefix twice
     addresses = sorted_addresses(plan)
-    used_roles = {node.role for node in city.nodes.values()}
-    types = sorted({node.architecture.value for node in city.nodes.values()})
     tables: list[tuple[str, Sequence[str], Iterable[Sequence[str]]]] = [
         ("sites", ("name", "slug", "status", "time_zone", "description"), _sites(plan)),
         ("manufacturers", ("name", "slug"), [(MANUFACTURER, MANUFACTURER)]),
-        ("device-types", ("manufacturer", "model", "slug"), [(MANUFACTURER, name, _slug(name)) for name in
-        types]), ("device-roles", ("name", "slug", "color"), [(r, r, COLOURS[r]) for r in NodeRole if r in
-        used_roles]), (
+        ("device-types", ("manufacturer", "model", "slug", "u_height"), _device_types(plan)),
+        ("device-roles", ("name", "slug", "color"), _device_roles(plan)),
+        (
             "devices",
             ("name", "role", "manufacturer", "device_type", "status", "site", "description"),
             (_device(node) for node in city.nodes.values()),
@@ -88,10 +88,6 @@ def _prefix_roles(used: set[str]) -> Iterator[Sequence[str]]:
             yield role, role, str(weight), text
 
 
-def _slug(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def _name(plan: AddressPlan, division: str) -> str:
     row = plan.city.divisions.get(division)
     return row.name if row else division
@@ -103,6 +99,18 @@ def _sites(plan: AddressPlan) -> Iterator[Sequence[str]]:
         if site.level is Level.CITY:
             text = f"{_name(plan, site.division)} {site.role}"
         yield site.id, site.id, "active", plan.city.layout.time_zone, text
+
+
+def _device_types(plan: AddressPlan) -> Iterator[Sequence[str]]:
+    for name in sorted({node.architecture.value for node in plan.city.nodes.values()}):
+        yield MANUFACTURER, name, name, UNITS
+
+
+def _device_roles(plan: AddressPlan) -> Iterator[Sequence[str]]:
+    used = {node.role for node in plan.city.nodes.values()}
+    for role in NodeRole:
+        if role in used:
+            yield role, role, COLOURS[role]
 
 
 def _device(node: Node) -> Sequence[str]:
