@@ -14,7 +14,7 @@ from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
 from deploy.mirror_key import mirror_public_key
-from inventories.hosts import MIRROR_PORT, HostData, InterfaceKind
+from inventories.hosts import MIRROR_PORT, HostData
 from inventories.records import Family
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -182,5 +182,5 @@ def login_rules(data: HostData) -> list[File]:
 
 
 def rules(data: HostData) -> str:
-    links = [interface.name for interface in data.interfaces if interface.kind is InterfaceKind.LINK]
-    return render(TEMPLATES / "nftables.conf.j2", data=data, links=links)
+    """The host's nft script."""
+    return render(TEMPLATES / "nftables.conf.j2", data=data)

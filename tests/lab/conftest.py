@@ -19,6 +19,9 @@ from inventories.records import Management
 
 ROOT = Path(__file__).resolve().parents[2]
 #: A developer may lend the tests a lab that is up and deployed: JIZUO_TEST_LAB=lab pytest tests/lab/test_extranet.py
+#: pyinfra as an engineer calls it.
+PYINFRA = str(Path(sys.executable).parent / "pyinfra")
+
 LENT = os.environ.get("JIZUO_TEST_LAB", "")
 NAME = LENT or "test"
 #: Apart from the prefixes of a lab that a person may have up on the same machine.

@@ -9,7 +9,7 @@ import urllib.request
 
 from inventories.records import Family
 
-from .conftest import ROOT, DemoRun, Execute, jizuo
+from .conftest import PYINFRA, ROOT, DemoRun, Execute, jizuo
 
 #: The names that programs rely on.
 NAMES = {
@@ -118,7 +118,15 @@ def test_no_secret_in_clear(demo: DemoRun, on: Execute) -> None:
 def test_plain_pyinfra_works_as_it_stands(demo: DemoRun) -> None:
     """An engineer who knows pyinfra needs nothing else; a dry run finds nothing to change."""
     done = subprocess.run(
-        ["pyinfra", "inventories/lab/inventory.py", "deploy/site.py", "--dry", "--json", "--limit", "cihua"],
+        [
+            PYINFRA,
+            "inventories/lab/inventory.py",
+            "deploy/site.py",
+            "--dry",
+            "--json",
+            "--limit",
+            "cihua",
+        ],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -14,7 +14,7 @@ from deploy.lab.lab import Lab
 from inventories.hosts import Source, host_data
 from inventories.records import Family
 
-from .conftest import NAME, ROOT, Execute, jizuo
+from .conftest import NAME, PYINFRA, ROOT, Execute, jizuo
 
 #: Ports that are tried on each host: those that any host opens, and some that none does.
 PORTS = (22, 25, 53, 80, 111, 179, 443, 514, 2601, 3306, 8081, 8443, 9090, 9093, 9100, 9910)
@@ -93,7 +93,14 @@ def test_a_lock_out_is_undone_by_the_host_itself(lab: Lab, on: Execute, tmp_path
     addresses = lab.record.hosts["client-2"]
     before = on("client-2", "nft", "list", "ruleset").stdout
     done = subprocess.run(
-        ["pyinfra", "-y", str(ROOT / "inventories/lab/inventory.py"), str(site), "--limit", "client-2"],
+        [
+            PYINFRA,
+            "-y",
+            str(ROOT / "inventories/lab/inventory.py"),
+            str(site),
+            "--limit",
+            "client-2",
+        ],
         capture_output=True,
         text=True,
         cwd=ROOT,
