@@ -138,14 +138,15 @@ def _digest(*parts: bytes) -> str:
 
 
 def _source_files() -> list[Path]:
-    found = []
+    found: list[Path] = []
     for name in SOURCES:
         path = ROOT / name
-        inside = [path] if path.is_file() else path.rglob("*")
-        found += [
-            p for p in inside if p.is_file() and "__pycache__" not in p.parts and not p.name.startswith(".")
-        ]
-    return sorted(found)
+        found += [path] if path.is_file() else path.rglob("*")
+    return sorted(path for path in found if path.is_file() and not _generated(path.relative_to(ROOT)))
+
+
+def _generated(path: Path) -> bool:
+    return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
 
 
 def _source_parts() -> list[bytes]:
