@@ -61,7 +61,6 @@ def test_a_firewall_that_forgets_ipv6(lab: Lab, on: Execute, before: Before) -> 
         ("client-2", "L3-CES1-18", "ipv6"),
         ("client-2", "L3-CES1-19", "ipv6"),
     }
-    assert findings(check("security")[1]) == before["security"]
 
 
 def test_an_altered_collector_is_not_believed(lab: Lab, on: Execute, before: Before) -> None:
