@@ -201,13 +201,15 @@ def _issues(
     unit = held.city.units.get(held.policy.owner)
     owner = unit.name if unit else held.policy.owner
     due = (ended + timedelta(days=held.definition.due_days)).date().isoformat()
-    for stage in done:
-        if stage.outcome is Outcome.FAILED:
-            yield Issue(what=f"阶段“{STAGE_NAMES[stage.name]}”未完成：{stage.detail}", owner=owner, due=due)
+    failed = [stage for stage in done if stage.outcome is Outcome.FAILED]
+    for stage in failed:
+        yield Issue(what=f"阶段“{STAGE_NAMES[stage.name]}”未完成：{stage.detail}", owner=owner, due=due)
     for name, value, objective in (
         ("RTO", found.rto_seconds, found.rto_objective_seconds),
         ("RPO", found.rpo_seconds, found.rpo_objective_seconds),
     ):
+        if value is None and failed:
+            continue
         if value is None:
             yield Issue(what=f"{name}未能测得", owner=owner, due=due)
         elif value > objective:
