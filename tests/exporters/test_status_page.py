@@ -535,7 +535,9 @@ def test_a_person_sees_what_was_measured(
     top = browser.ask("document.querySelector('#failures tbody tr').getBoundingClientRect().top")
     assert top < 1080  # without scrolling
     assert "collab-office" in browser.ask("document.querySelector('#backups tbody tr').innerText")
-    assert re.search(r"2小时(\d+分)?前", seen)  # the restore that was proven 7200 s before the records were made
+    assert re.search(
+        r"2小时(\d+分)?前", seen
+    )  # the restore that was proven 7200 s before the records were made
     total = 2 * len(load_controls())
     assert f"2台主机，{total}项次" in seen
     assert f"符合 {total - 1}" in browser.ask("document.querySelector('#security').innerText")

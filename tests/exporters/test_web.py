@@ -234,6 +234,12 @@ def test_a_new_certificate_is_served_without_a_restart(serve: Serve, authority: 
     wait_until(lambda: server.reload_state.successful)
     assert peer_name(server, authority) == "second"
 
+    third_certificate, third_key = authority.issue(tmp_path, "third", "third")
+    third_key.replace(key)
+    third_certificate.replace(certificate)
+    wait_until(lambda: server.reload_state.successful and peer_name(server, authority) == "third")
+    assert {peer_name(server, authority) for _ in range(20)} == {"third"}  # nothing serves the ones before
+
     standing.request("GET", "/metrics")  # a connection that stood was not cut
     assert standing.getresponse().read() == b"hello\n"
     standing.close()
