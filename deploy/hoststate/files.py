@@ -139,36 +139,7 @@ def apply_script(
         lines.append(
             f"( {_with_places(command, wanted)} ) >&2 </dev/null || {{ echo {complaint} >&2; exit 1; }}"
         )
-    for number, file in enumerate(wanted):
-        if file.path not in changed:
-            continue
-        path = shlex.quote(file.path)
-        lines += [
-            f"( umask 022; mkdir -p {shlex.quote(_folder(file.path))} )",
-            f'if [ -e {path} ] || [ -L {path} ]; then cp -a {path} "$stage"/old{number}; fi',
-        ]
-    lines += ["roll_back() {"]
-    for number, file in enumerate(wanted):
-        if file.path in changed:
-            path = shlex.quote(file.path)
-            lines.append(
-                f'  if [ -e "$stage"/old{number} ] || [ -L "$stage"/old{number} ]; then '
-                f'cp -a "$stage"/old{number} {path}.jizuo && mv -f {path}.jizuo {path}; else rm -f {path}; fi'
-            )
-    lines += ["}"]
-    for file in wanted:
-        if file.path not in changed:
-            continue
-        path = shlex.quote(file.path)
-        if file.content is None:
-            lines.append(f"rm -f {path}")
-        else:
-            # A copy into the same folder and a rename: at any moment the old file or the new one, never a part.
-            lines += [
-                f'cp -p "$stage"/new{path} {path}.jizuo || {{ rm -f {path}.jizuo; roll_back; '
-                f"echo {shlex.quote('cannot write ' + file.path)} >&2; exit 1; }}",
-                f"mv -f {path}.jizuo {path}",
-            ]
+    lines += _replace(wanted, changed)
     if activate or confirm:
         steps = "\n".join(["set -e", *activate, *confirm])
         again = "\n".join(activate) or ":"
@@ -181,6 +152,43 @@ def apply_script(
             "fi",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _replace(wanted: Sequence[File], changed: set[str]) -> list[str]:
+    """The lines that put the new files in their places, and the function that puts the old ones back.
+
+    The way back needs no free block on a full disk: the old file keeps a second name in its own folder until
+    all is well, and a rename brings it home.
+    """
+    paths = [(shlex.quote(file.path), file) for file in wanted if file.path in changed]
+    lines = ["roll_back() {"]
+    lines += [
+        f'  case " $placed " in *" {number} "*) '
+        f"if [ -e {path}.jizuo-old ] || [ -L {path}.jizuo-old ]; "
+        f"then mv -f {path}.jizuo-old {path}; else rm -f {path}; fi;; esac"
+        for number, (path, _) in enumerate(paths)
+    ]
+    lines += ["  true", "}", "clean() {"]
+    lines += [f"  rm -f {path}.jizuo {path}.jizuo-old" for path, _ in paths]
+    lines += ['  rm -rf "$stage"', "}", "trap clean EXIT", "trap 'roll_back; exit 129' HUP INT TERM", "placed="]
+    for number, (path, file) in enumerate(paths):
+        complaint = shlex.quote(f"cannot write {file.path}; the files are as they were before")
+        give_up = f"{{ roll_back; echo {complaint} >&2; exit 1; }}"
+        lines += [
+            f"mkdir -p -m 755 {shlex.quote(_folder(file.path))} || {give_up}",
+            f"rm -f {path}.jizuo {path}.jizuo-old",
+            f"if [ -e {path} ] || [ -L {path} ]; then ln -P {path} {path}.jizuo-old || {give_up}; fi",
+        ]
+        if file.content is None:
+            lines.append(f"rm -f {path}")
+        else:
+            # A copy into the same folder and a rename: at any moment the old file or the new one, never a part.
+            lines += [
+                f'cp -p "$stage"/new{path} {path}.jizuo || {give_up}',
+                f"mv -f {path}.jizuo {path} || {give_up}",
+            ]
+        lines.append(f'placed="$placed {number}"')
+    return lines
 
 
 def _folder(path: str) -> str:

@@ -208,11 +208,11 @@ class Demo:
                 ]
                 subprocess.run(command, check=True, capture_output=True, timeout=300)
         records = self.check("backup")
-        jobs = {record["subject"] for record in records}
-        bad = {record["subject"] for record in failing(records)}
-        self.figures.backups_total, self.figures.backups_fresh = len(jobs), len(jobs - bad)
+        jobs = [record for record in records if record["check"] == "backup"]
+        self.figures.backups_total = len(jobs)
+        self.figures.backups_fresh = sum(record["status"] == "pass" for record in jobs)
         self.figures.restores_verified = sum(
-            record["status"] == "pass" and "restore" in record["check"] for record in records
+            record["status"] == "pass" and record["check"].startswith("restore-test:") for record in records
         )
         for record in failing(records):
             self.not_well("backups", f"{record['subject']} {record['check']}: {record['evidence']}")

@@ -38,7 +38,7 @@ def states(*paths: Path, patterns: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.name.endswith(".jizuo"))
+    return sorted(path.name for path in folder.rglob("*") if ".jizuo" in path.name)
 
 
 def test_what_is_written_is_what_the_fact_then_sees(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_lock_out_is_undone_by_the_host_itself(lab: Lab, on: Execute, tmp_path
         "from deploy.base.firewall import firewall\n"
         "from deploy.here import here\n"
         "rules = 'table inet jizuo\\ndelete table inet jizuo\\ntable inet jizuo { chain input { "
-        "type filter hook input priority filter; policy drop; ct state established accept; } }\\n'\n"
+        "type filter hook input priority filter; policy drop; ct state established accept; }; }\\n'\n"
         "firewall(name='lock-out', rules=rules, reach=list(here().management.values()))\n"
     )
     import subprocess
