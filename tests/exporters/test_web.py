@@ -54,6 +54,10 @@ def wait_until(condition: Callable[[], bool], seconds: float = 6) -> None:
         time.sleep(0.05)
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def write(path: Path, text: str) -> Path:
     beside = path.with_suffix(".new")
     beside.write_text(text, encoding="utf-8")
@@ -234,11 +238,13 @@ def test_a_new_certificate_is_served_without_a_restart(serve: Serve, authority: 
     wait_until(lambda: server.reload_state.successful)
     assert peer_name(server, authority) == "second"
 
+    descriptors = open_descriptors()
     third_certificate, third_key = authority.issue(tmp_path, "third", "third")
     third_key.replace(key)
     third_certificate.replace(certificate)
     wait_until(lambda: server.reload_state.successful and peer_name(server, authority) == "third")
-    assert {peer_name(server, authority) for _ in range(20)} == {"third"}  # nothing serves the ones before
+    assert {peer_name(server, authority) for _ in range(20)} == {"third"}
+    wait_until(lambda: open_descriptors() <= descriptors)  # nothing listens with what was before
 
     standing.request("GET", "/metrics")  # a connection that stood was not cut
     assert standing.getresponse().read() == b"hello\n"
