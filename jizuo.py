@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import click
 
+#: click ends with 2 for a wrong option; here 2 means changes pending or findings, and a wrong call is a failure.
+click.UsageError.exit_code = 1
+
 
 class Registered(NamedTuple):
     """Where a subcommand stands, and the line that `jizuo --help` prints for it."""

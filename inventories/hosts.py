@@ -166,7 +166,9 @@ def _interfaces(city: City, plan: AddressPlan, topology: Topology, node: Node) -
     routed = topology.nodes.get(node.id)
     found = []
     if routed is not None:
-        found.append(Interface(name=SERVICE_INTERFACE, kind=InterfaceKind.SERVICE, addresses=_both(plan, node.id)))
+        found.append(
+            Interface(name=SERVICE_INTERFACE, kind=InterfaceKind.SERVICE, addresses=_both(plan, node.id))
+        )
         found += [
             Interface(
                 name=neighbor.link,
@@ -175,7 +177,7 @@ def _interfaces(city: City, plan: AddressPlan, topology: Topology, node: Node) -
             )
             for neighbor in routed.neighbors
         ]
-        if routed.forwards and routed.aggregate or len(routed.originate[Family.IPV4]) > 1:
+        if (routed.forwards and routed.aggregate) or len(routed.originate[Family.IPV4]) > 1:
             found.append(
                 Interface(
                     name=LAN_BRIDGE,
@@ -193,7 +195,8 @@ def _interfaces(city: City, plan: AddressPlan, topology: Topology, node: Node) -
                 name=link.id,
                 kind=InterfaceKind.ACCESS,
                 addresses=tuple(
-                    f"{plan.host(node.id, family)}/{plan.lan(node.site, family).prefixlen}" for family in Family
+                    f"{plan.host(node.id, family)}/{plan.lan(node.site, family).prefixlen}"
+                    for family in Family
                 ),
                 gateways=tuple(str(plan.gateway(node.site, family)) for family in Family),
             )
@@ -253,7 +256,9 @@ def _jobs(city: City, node: Node) -> list[BackupJob]:
 
 def clients_of(city: City, policy: BackupPolicy) -> tuple[str, ...]:
     """The nodes that a policy's systems stand on, in the inventory's order, each once."""
-    nodes = [node for system in policy.systems if system in city.systems for node in city.systems[system].nodes]
+    nodes = [
+        node for system in policy.systems if system in city.systems for node in city.systems[system].nodes
+    ]
     return tuple(dict.fromkeys(nodes))
 
 

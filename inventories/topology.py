@@ -72,9 +72,7 @@ def build_topology(city: City, plan: AddressPlan) -> Topology:
             continue
         routed.setdefault(link.a, []).append(link)
         routed.setdefault(link.b, []).append(link)
-    nodes = {
-        name: _routed_node(city, plan, city.nodes[name], links) for name, links in routed.items()
-    }
+    nodes = {name: _routed_node(city, plan, city.nodes[name], links) for name, links in routed.items()}
     return Topology(nodes, {name: tuple(links) for name, links in access.items()})
 
 
@@ -91,7 +89,9 @@ def _routed_node(city: City, plan: AddressPlan, node: Node, links: list[Link]) -
     aggregate: dict[Family, str] = {}
     for family in Family:
         own = _host_prefix(plan, node.id, family)
-        originate[family] = (own, str(plan.lan(site.id, family))) if is_router and site.level in _WITH_LAN else (own,)
+        originate[family] = (
+            (own, str(plan.lan(site.id, family))) if is_router and site.level in _WITH_LAN else (own,)
+        )
         if is_router and site.level is Level.COUNTY:
             aggregate[family] = str(plan.county_prefix(site.id, family))
     return RoutedNode(

@@ -170,7 +170,13 @@ def _replace(wanted: Sequence[File], changed: set[str]) -> list[str]:
     ]
     lines += ["  true", "}", "clean() {"]
     lines += [f"  rm -f {path}.jizuo {path}.jizuo-old" for path, _ in paths]
-    lines += ['  rm -rf "$stage"', "}", "trap clean EXIT", "trap 'roll_back; exit 129' HUP INT TERM", "placed="]
+    lines += [
+        '  rm -rf "$stage"',
+        "}",
+        "trap clean EXIT",
+        "trap 'roll_back; exit 129' HUP INT TERM",
+        "placed=",
+    ]
     for number, (path, file) in enumerate(paths):
         complaint = shlex.quote(f"cannot write {file.path}; the files are as they were before")
         give_up = f"{{ roll_back; echo {complaint} >&2; exit 1; }}"

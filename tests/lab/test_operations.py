@@ -1,4 +1,4 @@
-"""The operations node: what the mirror lost comes back, altered packages are refused, names answer over the extranet."""
+"""The operations node: lost packages come back, altered ones are refused, names answer over the extranet."""
 
 from __future__ import annotations
 

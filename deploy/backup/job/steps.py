@@ -97,7 +97,7 @@ class Job:
         known = self.state.repository(place.node, "primary")
         done = self._restic_backup(began)
         if done.code not in (0, 3) and failure(place.node, "backup", done).reason == "repository_missing":
-            if False:
+            if known["snapshot"]:
                 # It was there: making a new, empty one would hide that all history is lost.
                 raise JobError(
                     "repository_missing",
