@@ -76,8 +76,8 @@ chmod 755 "$stage"
 runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} \\
     --out "$stage/new" >&2 </dev/null
 chown -R root:root "$stage/new"
-promtool check config "$stage/new/prometheus.yml" >&2 </dev/null
-amtool check-config "$stage/new/alertmanager.yml" >&2 </dev/null
+promtool check config "$stage/new/prometheus.yml" >/dev/null </dev/null
+amtool check-config "$stage/new/alertmanager.yml" >/dev/null </dev/null
 cd "$stage/new"
 find . -type f | sort >"$stage/names"
 {{ printf '%s\\n' {shlex.quote(made_from)}; xargs -d '\\n' sha256sum -- <"$stage/names"; }} >"$stage/stamp"

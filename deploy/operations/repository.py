@@ -18,6 +18,8 @@ from deploy.operations.closure import Closure, Package
 #: What the mirror serves, and what only reprepro reads.
 ROOT, BASE = "/srv/mirror", "/var/lib/jizuo/mirror"
 SIGNING_KEY = f"{BASE}/signing-key.asc"
+#: The public key in the form that gpgv takes, from the last time that something was signed.
+_PUBLIC_KEY = f"{BASE}/public.gpg"
 _INCOMING = f"{BASE}/incoming"
 
 
@@ -25,8 +27,8 @@ class Published(msgspec.Struct, frozen=True):
     """What a mirror publishes.
 
     `whole` holds the SHA-256 of every package whose file is there with the size that the index says,
-    `damaged` the names of the others; `signed` is False when the signed index does not fit the list of
-    packages.
+    `damaged` the names of the others; `signed` is False when the index's signature is not ours, or
+    the list of packages is not the one that it signs.
     """
 
     whole: dict[str, str] = {}
@@ -45,6 +47,7 @@ class PublishedPackages(FactBase[Published]):
         return (
             "command -v reprepro >/dev/null && command -v gpg >/dev/null && echo tools; "
             f"cd {ROOT}/dists/{SUITE} 2>/dev/null || exit 0; "
+            f"gpgv --quiet --keyring {_PUBLIC_KEY} InRelease >/dev/null 2>&1 || echo unsigned; "
             "sed -n 's/^Description: /description /p' InRelease; "
             'for list in main/binary-*/Packages; do sum=$(sha256sum <"$list"); '
             'grep -q "^ ${sum%% *} .* $list\\$" InRelease || echo unsigned; '
@@ -162,6 +165,7 @@ def publish_script(missing: Iterable[Package], replaced: Iterable[str], install:
         "trap 'gpgconf --kill all; rm -rf \"$GNUPGHOME\"' EXIT",
         "trap 'exit 129' HUP INT TERM",
         f"gpg --batch --quiet --import {SIGNING_KEY} >&2 </dev/null",
+        f"gpg --batch --quiet --export >{_PUBLIC_KEY}.new && mv -f {_PUBLIC_KEY}.new {_PUBLIC_KEY}",
         'in_repository() { reprepro --basedir .. --export=never "$@" >&2 </dev/null; }',
         _REBUILD,
     ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deploy.mirror_key import mirror_private_key
 from deploy.operations.closure import Package
-from deploy.operations.repository import ROOT, Published, PublishedPackages, publish_script
+from deploy.operations.repository import BASE, ROOT, Published, PublishedPackages, publish_script
+from deploy.secrets import SecretStore
 
 
 class Repository:
@@ -17,6 +20,12 @@ class Repository:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.base = root.parent / "base"
+        self.base.mkdir()
+        self.home = root.parent / "gnupg"
+        self.home.mkdir(mode=0o700)
+        self.gpg("--import", input=mirror_private_key(SecretStore(root.parent / "secrets")))
+        (self.base / "public.gpg").write_bytes(self.gpg("--export"))
         self.lists = root / "dists/bookworm/main/binary-amd64"
         self.lists.mkdir(parents=True)
         self.stanzas: list[str] = []
@@ -32,29 +41,39 @@ class Repository:
         )
         return path
 
+    def gpg(self, *arguments: str, input: bytes = b"") -> bytes:
+        command = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", *arguments]
+        return subprocess.run(command, input=input, check=True, capture_output=True).stdout
+
+    def close(self) -> None:
+        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
+
     def sign(self) -> None:
         text = "".join(self.stanzas)
         (self.lists / "Packages").write_text(text)
         sha256 = hashlib.sha256(text.encode()).hexdigest()
-        (self.root / "dists/bookworm/InRelease").write_text(
-            "-----BEGIN PGP SIGNED MESSAGE-----\nCodename: bookworm\nDescription: signed by us\nSHA256:\n"
+        release = (
+            "Codename: bookworm\nDescription: signed by us\nSHA256:\n"
             f" {sha256} {len(text)} main/binary-amd64/Packages\n"
         )
+        signed = self.gpg("--clear-sign", input=release.encode())
+        (self.root / "dists/bookworm/InRelease").write_bytes(signed)
 
     def look(self) -> Published:
         fact = PublishedPackages()
-        command = fact.command().replace(ROOT, str(self.root))
+        command = fact.command().replace(ROOT, str(self.root)).replace(BASE, str(self.base))
         done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
         return fact.process(done.stdout.splitlines())
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
+def repository(tmp_path: Path) -> Iterator[Repository]:
     repository = Repository(tmp_path / "mirror")
     repository.add("chrony")
     repository.add("frr")
     repository.sign()
-    return repository
+    yield repository
+    repository.close()
 
 
 def test_a_whole_repository(repository: Repository) -> None:
@@ -79,8 +98,20 @@ def test_an_index_that_is_not_the_signed_one(repository: Repository) -> None:
     assert not repository.look().signed
 
 
+def test_a_signature_that_is_broken_or_not_ours(repository: Repository) -> None:
+    release = repository.root / "dists/bookworm/InRelease"
+    genuine = release.read_text()
+    release.write_text(genuine.replace("signed by us", "signed by me"))
+    assert not repository.look().signed
+    release.write_text(genuine)
+    assert repository.look().signed
+    (repository.base / "public.gpg").unlink()
+    assert not repository.look().signed
+
+
 def test_no_repository_at_all(tmp_path: Path) -> None:
     empty = Repository(tmp_path / "mirror")
+    empty.close()
     empty.root.rename(tmp_path / "elsewhere")
     found = empty.look()
     assert (found.whole, found.signed, found.description) == ({}, False, "")

@@ -1,4 +1,4 @@
-"""The operations node: lost packages come back, altered ones are refused, names answer over the extranet."""
+"""The operations node: what the mirror lost comes back, what was altered is refused, names answer from a village."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_killed_reprepro_is_healed(lab: Lab, on: Execute, deploy_json: Deploy)
     )
     assert changed(deploy_json, "mirror") == ["mirror | packages"]
     on(OPS, "reprepro", "--basedir", "/var/lib/jizuo/mirror", "checkpool")
-    assert "half" not in on(OPS, "find", "/srv/mirror/pool").stdout
+    assert "half_1.0" not in on(OPS, "find", "/srv/mirror/pool").stdout
     assert changed(deploy_json, "mirror") == []
 
 
