@@ -181,7 +181,7 @@ def _replace(wanted: Sequence[File], changed: set[str]) -> list[str]:
         complaint = shlex.quote(f"cannot write {file.path}; the files are as they were before")
         give_up = f"{{ roll_back; echo {complaint} >&2; exit 1; }}"
         lines += [
-            f"mkdir -p -m 755 {shlex.quote(_folder(file.path))} || {give_up}",
+            f"( umask 022; mkdir -p {shlex.quote(_folder(file.path))} ) || {give_up}",
             f"rm -f {path}.jizuo {path}.jizuo-old",
             f"if [ -e {path} ] || [ -L {path} ]; then ln -P {path} {path}.jizuo-old || {give_up}; fi",
         ]

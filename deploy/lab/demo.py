@@ -93,8 +93,10 @@ class Demo:
         self.figures.reasons.append(f"{name}: {why}")
         self.say(f"[red]{name} is not well:[/] {why}")
 
-    def jizuo(self, *arguments: str, timeout: float = 600) -> tuple[int, str]:
-        """Run a jizuo command as a person would; returns its exit code and what it printed."""
+    def jizuo(
+        self, *arguments: str, timeout: float = 600, accept: tuple[int, ...] = (0, 2)
+    ) -> tuple[int, str]:
+        """Run a jizuo command as a person would; returns its exit code, one of `accept`, and what it printed."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "jizuo.py"), *arguments],
             capture_output=True,
@@ -104,7 +106,7 @@ class Demo:
             check=False,
             env={**labs.environment(self.name)},
         )
-        if done.returncode not in (0, 2):
+        if done.returncode not in accept or not done.stdout.strip():
             said = (done.stderr or done.stdout).strip().splitlines()
             raise LabError(
                 f"jizuo {' '.join(arguments[:3])} ended with {done.returncode}: {' | '.join(said[-3:])}"
@@ -152,11 +154,15 @@ class Demo:
         self.figures.plan_seconds = round(time.monotonic() - began, 2)
 
     def deployed(self) -> tuple[int, float]:
-        _, text = self.jizuo("deploy", str(LAB), "--json", timeout=900)
+        _, text = self.jizuo("deploy", str(LAB), "--json", timeout=900, accept=(0, 1))
         result = json.loads(text)
-        failed = {name: host["failed"] for name, host in result["hosts"].items() if host["failed"]}
-        if failed:
-            raise LabError("; ".join(f"{host} failed at {operation}" for host, operation in failed.items()))
+        failed = [
+            f"{name} failed at {host['failed']}: {' | '.join(host['detail'].splitlines()[-2:])}"
+            for name, host in result["hosts"].items()
+            if host["failed"]
+        ]
+        if failed or result["error"]:
+            raise LabError("; ".join([*failed, result["error"]]).strip("; "))
         return sum(len(host["changed"]) for host in result["hosts"].values()), result["seconds"]
 
     def first_deploy(self) -> None:

@@ -51,6 +51,8 @@ def test_what_is_written_is_what_the_fact_then_sees(tmp_path: Path) -> None:
     assert apply(wanted).returncode == 0
     assert (tmp_path / "a name with spaces").read_text() == hard
     assert (tmp_path / "new/folder/binary").read_bytes() == bytes(range(256)) * 40
+    for folder in (tmp_path / "new", tmp_path / "new/folder"):
+        assert folder.stat().st_mode & 0o777 == 0o755, "a new folder that services cannot enter"
     found = states(*(Path(item.path) for item in wanted))
     assert found == {item.path: item.state for item in wanted}
 
