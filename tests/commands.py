@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 import click
 
+from deploy.lab.machine import prepare_tests
+from deploy.lab.run import LabError
+
 ROOT = Path(__file__).resolve().parent.parent
 #: What --fast leaves out: tests that boot hosts or start a browser.
 SLOW = "not lab and not chromium"
@@ -85,6 +88,12 @@ def test(fast: bool, arguments: tuple[str, ...]) -> None:
 
     Further arguments are pytest's.
     """
+    try:
+        folders = prepare_tests(lambda text: click.echo(f"set-up: {text}"))
+    except LabError as error:
+        click.secho(f"jizuo test: {error}", fg="red", err=True)
+        sys.exit(1)
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, folders)])
     outcomes = []
     for step in steps(arguments, fast=fast):
         click.secho(f"== {step.name}", bold=True)

@@ -7,7 +7,11 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from deploy.lab.places import CACHE_ROOT
 from deploy.lab.run import LabError, run
+
+#: Where the files of packages that are not installed are kept.
+TOOLS = CACHE_ROOT / "tools"
 
 #: What a lab calls on this machine: program, and the Debian package that has it.
 LAB_PROGRAMS = {
@@ -20,22 +24,52 @@ LAB_PROGRAMS = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
 }
-#: What the tests call besides. None of these packages starts a service; promtool's does, so it comes otherwise.
+#: What the tests call besides; none of these packages starts a service.
 TEST_PROGRAMS = {
     "chromium": "chromium",
-    "named-checkzone": "bind9-utils",
-    "restic": "restic",
-    "rclone": "rclone",
+    "curl": "curl",
     "fping": "fping",
+    "git": "git",
+    "named-checkzone": "bind9-utils",
     "openssl": "openssl",
+    "rclone": "rclone",
+    "restic": "restic",
 }
-#: Chinese characters in the status page's pictures need a font that has them.
+#: Packages of the tests that are no program: Chinese pages need a font that has the characters.
 TEST_PACKAGES = ("fonts-noto-cjk",)
+#: Programs of packages that would start a service when installed: their files alone are fetched.
+UNPACKED_PROGRAMS = {
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
+}
 
 
 def missing_packages(programs: dict[str, str]) -> list[str]:
     """The packages of those programs that are not on the path."""
     return sorted({package for program, package in programs.items() if shutil.which(program) is None})
+
+
+def absent_packages(packages: Iterable[str]) -> list[str]:
+    """Those of the packages that dpkg does not have installed."""
+    done = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"], check=False)
+    installed = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" installed")}
+    return sorted(set(packages) - installed)
+
+
+def prepare_tests(say: Callable[[str], None]) -> list[Path]:
+    """Install and fetch what the lab and the tests call; returns folders to add to the path.
+
+    Raises:
+        LabError: something is missing and cannot be installed, because this is not root, or apt-get failed.
+    """
+    missing = missing_packages(LAB_PROGRAMS | TEST_PROGRAMS) + absent_packages(TEST_PACKAGES)
+    if missing and os.geteuid() != 0:
+        raise LabError(f"not installed: {', '.join(missing)}; run: sudo apt-get install {' '.join(missing)}")
+    install(missing, say)
+    packages = {package for program, package in UNPACKED_PROGRAMS.items() if shutil.which(program) is None}
+    return [package_files(package, TOOLS / package, say) / "usr/bin" for package in sorted(packages)]
 
 
 def check_root() -> None:
@@ -73,6 +107,7 @@ def package_files(package: str, folder: Path, say: Callable[[str], None]) -> Pat
         return folder
     say(f"fetching {package}")
     building = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     try:
         building.chmod(0o777)  # apt fetches as its own user
