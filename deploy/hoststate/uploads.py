@@ -23,9 +23,12 @@ def upload(folder: str, files: Mapping[str, Path]) -> Iterator[StringCommand | F
     """
     arriving = f"{folder}/.arriving"
     place, archive = shlex.quote(arriving), shlex.quote(f"{arriving}/files.tar")
+    size = sum(path.stat().st_size for path in files.values())
     # Everything after the first command is evaluated when the deploy is carried out, not when it is planned.
     yield StringCommand(
         f"rm -rf {place} && ( umask 022; mkdir -p {shlex.quote(folder)} ) && mkdir -m 700 {place}"
+        # pyinfra's transfer rests in /tmp on its way; in the folder the archive stands beside what is in it.
+        f" && {_room('/tmp', size)} && {_room(arriving, 2 * size)}"  # noqa: S108
     )
     with tempfile.TemporaryFile(prefix="jizuo-upload-") as stream:
         with tarfile.open(fileobj=stream, mode="w") as tar:
@@ -35,6 +38,15 @@ def upload(folder: str, files: Mapping[str, Path]) -> Iterator[StringCommand | F
         yield FileUploadCommand(stream, f"{arriving}/files.tar")
     yield StringCommand(
         f"cd {place} && tar -xf {archive} && rm -f {archive} && mv -f -- ./* .. && cd / && rmdir {place}"
+    )
+
+
+def _room(folder: str, size: int) -> str:
+    """A command that fails, and says so, when a folder's file system has less than `size` bytes free."""
+    place, needed = shlex.quote(folder), size // 1024 + 1024
+    return (
+        f"{{ free=$(df -Pk {place} | awk 'NR == 2 {{ print $4 }}'); [ \"$free\" -ge {needed} ] || "
+        f'{{ echo "no space left: {needed} KiB are needed in" {place} "and $free KiB are free" >&2; exit 1; }}; }}'
     )
 
 

@@ -31,6 +31,8 @@ LOCK = ROOT / "requirements.lock"
 SOURCES = ("inventories", "deploy", "checks", "exporters", "jizuo.py", "pyproject.toml", "README.md")
 #: The Python and the C library of the operations node's release, Debian 12.
 PYTHON, GLIBC_MINOR = "3.11", 36
+#: How many kits, and how many sets of wheels, the cache keeps.
+KEPT = 6
 
 
 class WheelhouseError(LabError):
@@ -173,7 +175,15 @@ def _made(name: str, make: Callable[[Path], None]) -> Path:
                 arriving.rename(folder)
             except OSError:  # another process was first; what it made is the same
                 shutil.rmtree(arriving)
+    _forget_old(name.split("-")[0])
     return folder
+
+
+def _forget_old(kind: str) -> None:
+    """Leave the newest :data:`KEPT` folders of a kind: a kit that is worked on has many."""
+    folders = sorted(CACHE_ROOT.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in folders[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _fetch(requirements: str, place: Path) -> None:

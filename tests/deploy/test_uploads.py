@@ -43,6 +43,21 @@ def test_what_an_interrupted_upload_left_is_gone_after_the_next(tmp_path: Path) 
     assert [path.name for path in target.iterdir()] == ["file"]
 
 
+def test_a_file_system_that_is_too_small_is_named_before_anything_is_sent(tmp_path: Path) -> None:
+    target, source = tmp_path / "target", tmp_path / "source"
+    with source.open("wb") as file:
+        file.truncate(1 << 42)  # 4 TiB that take no space here
+    first = next(upload(str(target), {"file": source}))
+    done = subprocess.run(
+        ["/bin/sh", "-c", first.get_raw_value()],  # type: ignore[union-attr]
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no space left: 4294968320 KiB are needed in /tmp and " in done.stderr
+
+
 def test_a_broken_archive_changes_nothing(tmp_path: Path) -> None:
     target, source = tmp_path / "target", tmp_path / "source"
     source.write_bytes(b"x" * 100_000)
