@@ -6,11 +6,14 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from deploy.lab import network
 from deploy.lab.lab import Lab, enter
-from deploy.lab.run import LabError
-from inventories.records import Family, LinkKind, NodeRole, Plane
+from deploy.lab.run import LabError, run
+from inventories.records import Family, LinkKind, NodeRole, Plane, SiteRole
 
 #: Seconds between two packets of a probe.
 INTERVAL = 0.01
@@ -67,11 +70,39 @@ def cut_plane(lab: Lab, plane: Plane, *, up: bool) -> None:
             network.set_link(lab.places, link, up=up)
 
 
-def plane_failover(lab: Lab) -> dict[Family, int]:
-    """Packets that a village's client loses to a cloud node while plane A is cut; the plane is healed afterwards."""
+def plane_failover(lab: Lab, plane: Plane) -> dict[Family, int]:
+    """Packets that a village's client loses to a cloud node while a plane is cut; it is healed afterwards."""
     client = next(node.id for node in lab.city.nodes.values() if node.role is NodeRole.CLIENT)
     target = next(node.id for node in lab.city.nodes.values() if node.role is NodeRole.CLOUD)
     try:
-        return lost_during(lab, client, target, 400, lambda: cut_plane(lab, Plane.A, up=False))
+        return lost_during(lab, client, target, 300, lambda: cut_plane(lab, plane, up=False))
     finally:
-        cut_plane(lab, Plane.A, up=True)
+        cut_plane(lab, plane, up=True)
+        wait_for_planes(lab)
+
+
+def wait_for_planes(lab: Lab, seconds: float = 30) -> None:
+    """Wait until every neighbour of the core has its BGP session back, so that the next cut finds both planes.
+
+    Raises:
+        LabError: a session stays down.
+    """
+    cores = [node.id for node in lab.city.nodes.values() if lab.city.sites[node.site].role is SiteRole.CORE]
+    deadline = time.monotonic() + seconds
+    for core in cores:
+        while waiting := sessions_down(lab, core):
+            if time.monotonic() > deadline:
+                raise LabError(f"{core}: BGP with {', '.join(waiting)} stays down after its link was healed")
+            time.sleep(0.5)
+
+
+def sessions_down(lab: Lab, router: str) -> list[str]:
+    """The BGP sessions of a router that are not established, by peer address."""
+    shown = run([*enter(lab, router), "vtysh", "-c", "show bgp summary json"]).stdout
+    families = msgspec.json.decode(shown, type=dict[str, dict[str, Any]])
+    return [
+        peer
+        for summary in families.values()
+        for peer, session in summary["peers"].items()
+        if session["state"] != "Established"
+    ]

@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 
 from deploy.lab import network
-from deploy.lab.failover import INTERVAL, cut_plane, lost_during
+from deploy.lab.failover import INTERVAL, cut_plane, lost_during, wait_for_planes
 from deploy.lab.lab import Lab
 from inventories.records import Family, NodeRole, Plane
 
@@ -49,26 +49,7 @@ def test_a_plane_may_be_cut_and_healed(lab: Lab, on: Execute, plane: Plane) -> N
     print(f"plane {plane}: lost {cut} when cut, {heal} when healed")
     assert max(cut.values()) * INTERVAL < 1
     assert max(heal.values()) * INTERVAL < 1
-    wait_for_sessions(lab, on)
-
-
-def wait_for_sessions(lab: Lab, on: Execute) -> None:
-    """Wait until every BGP session of the core is established again, so that the next test finds both planes."""
-    deadline = time.monotonic() + 30
-    for core in ("core-a", "core-b"):
-        while down_sessions(on, core):
-            assert time.monotonic() < deadline, f"{core}: {down_sessions(on, core)} stay down"
-            time.sleep(0.5)
-
-
-def down_sessions(on: Execute, router: str) -> list[str]:
-    families = json.loads(on(router, "vtysh", "-c", "show bgp summary json").stdout)
-    return [
-        f"{family} {peer}"
-        for family, summary in families.items()
-        for peer, session in summary["peers"].items()
-        if session["state"] != "Established"
-    ]
+    wait_for_planes(lab)
 
 
 def test_a_county_shows_in_the_core_as_one_prefix_a_family(lab: Lab, on: Execute) -> None:
@@ -150,7 +131,7 @@ def test_the_core_router_may_die(lab: Lab, on: Execute) -> None:
         labs.start(lab, "core-a")
     print(f"core router killed: lost {lost}")
     assert max(lost.values()) * INTERVAL < 1
-    wait_for_sessions(lab, on)
+    wait_for_planes(lab)
     assert set(network.link_states(lab.places, lab.city.links).values()) == {"up"}
     for family in Family:
         assert reachable(lab, on, "client-1", "core-a", family)
