@@ -32,6 +32,7 @@ from pyinfra_cli.log import setup_logging
 from pyinfra_cli.util import exec_file
 
 from deploy.pyinfra_inventory import pyinfra_groups
+from inventories.allocation import PlanError
 from inventories.problems import InventoryError
 
 SITE = Path(__file__).parent / "site.py"
@@ -190,7 +191,7 @@ def main() -> int:
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=RunRequest)
     try:
         return execute(request)
-    except InventoryError as error:
+    except (InventoryError, PlanError) as error:
         say("error", detail=str(error))
         return 1
     except Exception as error:

@@ -18,6 +18,7 @@ from deploy.lab import host as machine
 from deploy.lab import lab as labs
 from deploy.lab import network
 from deploy.lab.run import LabError
+from inventories.allocation import PlanError
 from inventories.problems import InventoryError
 from inventories.records import Management
 
@@ -31,7 +32,7 @@ class LabGroup(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except (LabError, InventoryError) as error:
+        except (LabError, InventoryError, PlanError) as error:
             click.echo(f"jizuo lab: {error}", err=True)
             context.exit(1)
 

@@ -29,6 +29,7 @@ from deploy.lab.image import build_image
 from deploy.lab.machine import LAB_PROGRAMS, check_root, install, missing_packages
 from deploy.lab.run import LabError
 from deploy.operations.supplies import fetch_supplies
+from inventories.allocation import PlanError
 from inventories.hosts import EXPORTER_PORT
 from inventories.load import load_city
 from inventories.plan import build_plan
@@ -86,7 +87,15 @@ class Demo:
         self.say(f"[bold]{name}[/] (step {list(STEPS).index(name) + 1} of {len(STEPS)}{estimate})")
         try:
             yield
-        except (LabError, InventoryError, OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        except (
+            LabError,
+            InventoryError,
+            PlanError,
+            OSError,
+            subprocess.SubprocessError,
+            ValueError,
+            KeyError,
+        ) as error:
             self.not_well(name, f"{type(error).__name__}: {error}" if not str(error).strip() else str(error))
         finally:
             self.done += STEPS[name]

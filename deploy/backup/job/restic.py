@@ -14,6 +14,8 @@ from .configuration import RepositoryPlace
 #: What restic 0.14 writes when it fails, and the word that programs group by; the first that fits counts.
 REASONS = (
     (re.compile(r"wrong password or no key found"), "wrong_password"),
+    # A full disk of the server shows as a refusal: rclone does not say why, and refuses to try again.
+    (re.compile(r"Save\(<.*server response unexpected|unable to save snapshot: server"), "not_stored"),
     (re.compile(r"401 Unauthorized|403 Forbidden"), "unauthorized"),
     (re.compile(r"x509:|tls: |certificate"), "certificate"),
     (re.compile(r"Is there a repository at the following location"), "repository_missing"),
