@@ -46,7 +46,8 @@ class Backup(_State, frozen=True):
         added_bytes: What the repository grew by.
         family: The address family that reached the repository, `ipv4` or `ipv6`; empty when none did.
         reason: One word for programs; empty for a success. `unreachable`, `empty_source`, `unread_files`,
-            `wrong_password`, `repository_missing`, `interrupted`, `disk_full`, `locked`, `restic`.
+            `wrong_password`, `unauthorized`, `certificate`, `repository_missing`, `locked`, `disk_full` (here),
+            `not_stored` (the server took no more: its disk is full), `interrupted`, `os`, `restic`.
         error: What went wrong, in words; never holds a password.
         unread: Paths that could not be read, at most 20.
     """
@@ -67,7 +68,11 @@ class Backup(_State, frozen=True):
 
 
 class Step(_State, frozen=True):
-    """The last attempt of a copy or a repository check; `reason` and `error` as those of :class:`Backup`."""
+    """The last attempt of a copy, a check or a restore test.
+
+    `reason` and `error` are as those of :class:`Backup`; a restore test also fails with `content_differs`, and
+    with `no_sample` where every file changed while it was backed up.
+    """
 
     result: Result
     started_at: str

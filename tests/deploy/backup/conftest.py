@@ -175,6 +175,39 @@ class Client:
         return read_state(self.state_path)
 
 
+def restic(client: Client, server: int, *arguments: str) -> list[dict[str, object]]:
+    """What the repository itself says, read with the client's keys."""
+    base = client.root / "etc/keys" / f"{POLICY}@{client.servers[server].node}"
+    done = subprocess.run(
+        ["restic", "--json", "--no-lock", "--no-cache", "--cacert", str(client.root / "etc/authority.pem"),
+         "--repository-file", f"{base}.repository", "--password-file", f"{base}.password", *arguments],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert isinstance(found, list)
+    return found
+
+
+def wrap_restic(client: Client, script: str) -> None:
+    """Put a program before restic in the job's PATH; the script calls the real one as "$RESTIC"."""
+    real = subprocess.run(["which", "restic"], check=True, capture_output=True, text=True).stdout.strip()
+    wrapper = client.root / "bin/restic"
+    wrapper.parent.mkdir(exist_ok=True)
+    wrapper.write_text(f"#!/bin/bash\nRESTIC={real}\n{script}\n")
+    wrapper.chmod(0o755)
+
+
+def edit_configuration(client: Client, **fields: object) -> None:
+    path = client.root / "etc" / f"{POLICY}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def without_copy(client: Client) -> None:
+    """Leave the copy out where it is not what a test asks about: each run of restic takes half a second."""
+    path = client.root / "etc" / f"{POLICY}.json"
+    edit_configuration(client, repositories=json.loads(path.read_text())["repositories"][:1])
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[Client]:
     """A client with a primary repository (backup-1) and a copy (offsite-1), both servers up."""

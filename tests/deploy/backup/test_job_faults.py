@@ -1,0 +1,245 @@
+"""The backup job among faults: servers, disks and repositories that fail, runs that are stopped, killed, doubled."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from deploy.backup.job.restic import reason_of
+from inventories.backup_state import Result
+from tests.deploy.backup.conftest import POLICY, Client, edit_configuration, restic, without_copy, wrap_restic
+
+
+def test_a_repository_that_is_down_is_told_within_seconds(client: Client) -> None:
+    before = client.state()
+    client.servers[0].stop()
+    began = time.monotonic()
+    code, said = client.run()
+    assert code == 1, said
+    assert time.monotonic() - began < 8
+    state = client.state()
+    assert state.backup is not None
+    assert (state.backup.result, state.backup.reason) == (Result.FAILURE, "unreachable")
+    assert "backup-1 does not answer" in state.backup.error
+    assert state.last_success_at == before.last_success_at
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        # What restic 0.14 wrote when the disk of rclone's server was full: it tries for 45 s, too long for a test.
+        (
+            "Save(<data/7a88614f26>) returned error, retrying after 15.394871241s: server response unexpected: "
+            "403 Forbidden (403)\nFatal: unable to save snapshot: server response unexpected: 403 Forbidden (403)\n",
+            "not_stored",
+        ),
+        (
+            "Fatal: unable to open config file: unexpected HTTP response (401): 401 Unauthorized\n",
+            "unauthorized",
+        ),
+        (
+            "unable to create lock in backend: repository is already locked exclusively by PID 7 on x",
+            "locked",
+        ),
+        ("Fatal: something that nobody has seen yet", "restic"),
+    ],
+)
+def test_why_restic_failed(said: str, reason: str) -> None:
+    assert reason_of(said) == reason
+
+
+def test_a_copy_that_was_missed_is_made_up_for(client: Client) -> None:
+    before = client.state()
+    client.servers[1].stop()
+    code, said = client.run()
+    assert code == 1, said
+    state = client.state()
+    assert state.backup is not None
+    assert state.backup.result is Result.SUCCESS
+    copied = state.repositories["offsite-1"]
+    assert copied.copy is not None
+    assert (copied.copy.result, copied.copy.reason) == (Result.FAILURE, "unreachable")
+    assert copied.snapshot_at == before.repositories["offsite-1"].snapshot_at
+    client.servers[1].start()
+    code, said = client.run()
+    assert code == 0, said
+    assert client.state().repositories["offsite-1"].snapshot_at == client.state().last_success_at
+    originals = {one["original"] for one in restic(client, 1, "snapshots")}
+    assert originals == {one["id"] for one in restic(client, 0, "snapshots")}
+
+
+def test_a_repository_that_is_gone_is_not_begun_anew(client: Client) -> None:
+    repository = client.servers[0].repository
+    repository.rename(repository.with_name("lost"))
+    code, said = client.run()
+    assert code == 1, said
+    state = client.state()
+    assert state.backup is not None
+    assert state.backup.reason == "repository_missing"
+    assert not (repository / "config").exists()
+
+
+def test_restored_content_that_differs_is_found(client: Client) -> None:
+    without_copy(client)
+    # The real restic restores; then one byte of one file is another one, as on a disk that goes bad.
+    wrap_restic(
+        client,
+        """"$RESTIC" "$@" || exit
+case " $* " in *" restore "*)
+    while [ "$1" != --target ]; do shift; done
+    file=$(find "$2" -name 3.csv); printf 'X' | dd of="$file" conv=notrunc status=none;; esac""",
+    )
+    before = client.state()
+    code, said = client.run("--verify")
+    assert code == 1, said
+    state = client.state()
+    for repository in state.repositories.values():
+        assert repository.restore_test is not None
+        assert repository.restore_test.result is Result.FAILURE
+        assert repository.restore_test.reason == "content_differs"
+        assert [path.rpartition("/")[2] for path in repository.restore_test.mismatched] == ["3.csv"]
+    assert (
+        state.repositories["backup-1"].restore_success_at
+        == before.repositories["backup-1"].restore_success_at
+    )
+    assert not list((client.root / "cache").glob("restore-*"))
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "missing pack"])
+def test_a_damaged_repository_is_found_by_its_check(client: Client, damage: str) -> None:
+    # restic asks a minute long for a pack that is not there; the check of the structure knows it at once.
+    edit_configuration(client, read_data_parts=1 if damage == "flipped bit" else 200)
+    before = client.state()
+    pack = max((client.servers[0].repository / "data").rglob("*"), key=lambda path: path.stat().st_size)
+    if damage == "missing pack":
+        pack.unlink()
+    else:
+        pack.chmod(0o600)
+        content = bytearray(pack.read_bytes())
+        content[100] ^= 1
+        pack.write_bytes(content)
+    code, said = client.run("--verify")
+    assert code == 1, said
+    state = client.state()
+    assert state.repositories["backup-1"].check is not None
+    assert state.repositories["backup-1"].check.result is Result.FAILURE
+    assert state.repositories["backup-1"].restore_test == before.repositories["backup-1"].restore_test
+    assert state.repositories["offsite-1"].check is not None
+    assert state.repositories["offsite-1"].check.result is Result.SUCCESS
+
+
+def test_a_source_that_changes_while_it_is_read_is_no_false_alarm(client: Client) -> None:
+    without_copy(client)
+    wrap_restic(
+        client,
+        f"""case " $* " in *" backup "*)
+    echo later >>'{client.data}/data/1.csv'; rm '{client.data}/data/2.csv';; esac
+exec "$RESTIC" "$@\"""",
+    )
+    code, said = client.run("--verify")
+    assert code == 0, said
+    tested = client.state().repositories["backup-1"].restore_test
+    assert tested is not None
+    assert tested.files == 7
+
+
+def test_a_job_that_is_told_to_stop_says_so(client: Client) -> None:
+    wrap_restic(client, 'sleep 30; exec "$RESTIC" "$@"')
+    process = client.start()
+    _wait_until_running(client)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == 1, said
+    state = client.state()
+    assert state.backup is not None
+    assert (state.backup.result, state.backup.reason) == (Result.FAILURE, "interrupted")
+
+
+def test_a_killed_job_leaves_a_whole_state_and_the_next_run_heals(client: Client) -> None:
+    without_copy(client)
+    before = client.state()
+    wrap_restic(client, 'sleep 3; exec "$RESTIC" "$@"')
+    process = client.start()
+    _wait_until_running(client)
+    process.kill()
+    process.wait()
+    state = client.state()
+    assert state.backup is not None
+    assert state.backup.result is Result.RUNNING
+    assert state.last_success_at == before.last_success_at
+    (client.root / "bin/restic").unlink()
+    code, said = client.run()
+    assert code == 0, said
+
+
+def test_two_runs_at_once(client: Client) -> None:
+    wrap_restic(client, 'sleep 2; exec "$RESTIC" "$@"')
+    first = client.start()
+    _wait_until_running(client)
+    code, said = client.run()
+    assert code == 1
+    assert "another run of gov-service is under way" in said
+    first.kill()
+    first.wait()
+
+
+def test_a_stale_lock_of_a_dead_run_is_removed(client: Client) -> None:
+    without_copy(client)
+    locks = client.servers[0].repository / "locks"
+    base = client.root / "etc/keys" / f"{POLICY}@backup-1"
+    process = subprocess.Popen(
+        ["restic", "check", "--read-data", "--cacert", str(client.root / "etc/authority.pem"),
+         "--repository-file", f"{base}.repository", "--password-file", f"{base}.password"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 10
+    while not any(locks.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert any(locks.iterdir())
+    code, said = client.run()
+    assert code == 0, said
+    assert not any(locks.iterdir())
+
+
+def test_a_reader_never_sees_half_a_state(client: Client) -> None:
+    seen: list[str] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            state = client.state()  # raises when the file is missing or no JSON
+            seen.append(state.written_at)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    code, said = client.run()
+    stop.set()
+    reader.join()
+    assert code == 0, said
+    assert len(set(seen)) >= 5
+
+
+def test_a_state_that_cannot_be_read_is_set_aside(client: Client) -> None:
+    without_copy(client)
+    client.state_path.write_text('{"version": 1, "policy": "gov-ser')
+    code, said = client.run()
+    assert code == 0, said
+    assert client.state().last_success_at
+    assert client.state_path.with_name(f"{POLICY}.json.unreadable").exists()
+
+
+def _wait_until_running(client: Client) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        backup = client.state().backup
+        if backup and backup.result is Result.RUNNING:
+            time.sleep(0.3)
+            return
+        time.sleep(0.02)
+    raise AssertionError("the job did not begin")
