@@ -35,7 +35,7 @@ PACKAGES = (
 def base() -> None:
     """Packages from the mirror, accounts, SSH, kernel settings, time, logs, node exporter, firewall."""
     data = here()
-    files(name="names and login rules", wanted=login_rules(data))
+    files(name="names and login rules", wanted=login_rules(data), activate=["hostname -F /etc/hostname"])
     files(name="package source", wanted=package_source(data), activate=["apt-get -qq update"])
     debian_packages(name="packages", names=PACKAGES)
     files(name="accounts", wanted=accounts(data), activate=["systemd-sysusers /etc/sysusers.d/jizuo.conf"])

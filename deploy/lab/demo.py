@@ -346,6 +346,10 @@ Exit codes: 0 all well, 1 something is not, and the reason is printed."""
 @click.option("--quiet", "-q", is_flag=True, help="Only the table.")
 def demo(keep: bool, json_file: Path | None, name: str, management: Management | None, quiet: bool) -> None:
     """Plan all of Yichun, boot its lab, deploy it twice, check it, back it up, drill it, and print one table."""
+    try:
+        check_root()
+    except LabError as error:
+        raise click.ClickException(str(error)) from error
     here = Demo(name, management, quiet)
     try:
         figures = here.run()
