@@ -36,20 +36,29 @@ def test_all_steps_run_and_the_failed_ones_are_named(monkeypatch: pytest.MonkeyP
         step("first", "import sys; print('ruled out'); sys.exit(3)"),
         step("second", "print('fine')"),
         step("third", "import os; os.kill(os.getpid(), 9)"),
-        step("last", "print('7 passed in 0.01s')"),
+        step("pytest", "print('2 failed, 7 passed, 1 error in 0.01s')"),
     )
     assert result.exit_code == 1
     assert "ruled out" in result.stdout
     lines = result.stdout.splitlines()
-    assert lines[-2:] == ["failed: first, third", "7 passed in 0.01s"]
+    assert lines[-2:] == ["failed: first, third", "7 passed, 3 failed"]
     assert any(line.split()[:3] == ["first", "exit", "3"] for line in lines)
     assert any(line.split()[:2] == ["second", "ok"] for line in lines)
 
 
-def test_the_last_line_is_pytest_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run_test(monkeypatch, step("pytest", "print('x' * 100_000); print('== 3 passed in 1.00s ==')"))
+def test_the_last_line_counts_both_halves_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    halves = "import sys; print('x' * 100_000); print('== %d passed in 1.00s ==' % (4 if 'not lab' in sys.argv else 3))"
+    result = run_test(monkeypatch, step("pytest", halves))
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "== 3 passed in 1.00s =="
+    assert result.stdout.splitlines()[-1] == "7 passed, 0 failed"
+
+
+def test_the_lab_s_half_counts_and_is_shown_when_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    halves = "import sys; lab = 'lab' in sys.argv; print('lab broke' if lab else 'fine'); sys.exit(lab)"
+    result = run_test(monkeypatch, step("pytest", halves))
+    assert result.exit_code == 1
+    assert "lab broke" in result.stdout
+    assert "failed: pytest lab" in result.stdout
 
 
 def test_a_step_that_cannot_start_is_a_failed_step(monkeypatch: pytest.MonkeyPatch) -> None:

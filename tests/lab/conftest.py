@@ -107,6 +107,7 @@ def on(lab: labs.Lab) -> Execute:
             [*labs.enter(lab, host), *command],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=60,
             check=check,
             input=input,
