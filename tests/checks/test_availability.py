@@ -221,12 +221,13 @@ def test_the_dead_do_not_delay_the_living() -> None:
             def note(record: Record) -> None:
                 seen.append((time.monotonic() - started, record.status))
 
-            records = await probe_all(targets, timeout=3.0, concurrency=100, deadline=8.0, on_record=note)
-            assert time.monotonic() - started < 8.0
+            records = await probe_all(targets, timeout=5.0, concurrency=100, deadline=12.0, on_record=note)
+            assert time.monotonic() - started < 13.0, "the deadline did not end the run"
             assert [record.status for record in records].count(Status.FAIL) == 60
             assert all(record.reason == "timeout" for record in records if record.status is Status.FAIL)
-            assert max(at for at, status in seen if status is Status.PASS) < 2.0, "the living had to wait"
-            assert max(float(r.value) for r in records if r.value is not None) < 2.0
+            order = [status for _, status in sorted(seen, key=lambda item: item[0])]
+            first_dead = order.index(Status.FAIL)
+            assert Status.PASS not in order[first_dead:], "the living had to wait for the dead"
 
     run(test)
 
