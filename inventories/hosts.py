@@ -69,7 +69,6 @@ class BackupJob(msgspec.Struct, frozen=True, kw_only=True):
     exclude: tuple[str, ...]
     schedule: str
     rpo: int
-    keep: dict[str, int]
     repository: str
     copies: tuple[str, ...]
 
@@ -245,7 +244,6 @@ def _jobs(city: City, node: Node) -> list[BackupJob]:
             exclude=policy.exclude,
             schedule=policy.schedule,
             rpo=policy.rpo,
-            keep=policy.keep,
             repository=policy.repository,
             copies=policy.copies,
         )

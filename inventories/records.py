@@ -211,7 +211,8 @@ class BackupPolicy(Record, frozen=True):
     """What is backed up, how often and to where (file `backups.toml`, a table `[policy.ID]` each).
 
     `repository` and `copies` are nodes; `schedule` is a systemd calendar expression; `keep` is how many
-    snapshots of each period restic keeps (`hourly`, `daily`, `weekly`, `monthly`, `yearly`).
+    snapshots of each period shall be kept (`hourly`, `daily`, `weekly`, `monthly`, `yearly`): retention is
+    stated here, and nothing prunes yet.
     """
 
     id: Identifier
