@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import time
@@ -188,10 +189,11 @@ def deploy(
         raise click.UsageError(
             f"no host {', '.join(unknown)} in {path}; the hosts are: {', '.join(city.nodes)}"
         )
-    log = state_folder() / "deploy" / "pyinfra.log"
-    with deploy_progress(quiet or as_json) as follow:
+    state = ready_state()
+    log = state / "deploy" / "pyinfra.log"
+    with alone(state), deploy_progress(quiet or as_json) as follow:
         result = run_deploy(path, city, list(roles), list(limit), dry=dry, log=log, progress=follow)
-    missed = [] if dry else leave_record(city, state_folder(), msgspec.json.encode(result))
+    missed = [] if dry else leave_record(city, state, msgspec.json.encode(result))
     for name in missed:
         click.echo(
             f"jizuo deploy: {name} did not take the record of this run; monitoring shows the one before",
@@ -202,6 +204,35 @@ def deploy(
     else:
         print_result(result, log)
     sys.exit(result.exit_code)
+
+
+def ready_state() -> Path:
+    """The state folder, private; a folder that cannot reach any host ends the command in one line."""
+    state = state_folder()
+    missing = [str(state / name) for name in ("ssh/deploy", "known_hosts") if not (state / name).is_file()]
+    if missing:
+        raise click.ClickException(
+            f"{' and '.join(missing)}: not there, so no host can be reached; start the lab (jizuo lab up), "
+            "or set JIZUO_STATE to the folder that holds the keys and pinned host keys"
+        )
+    if state.stat().st_mode & 0o077:
+        state.chmod(0o700)
+    return state
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Keep two deploys from one controller apart; a run that dies lets go."""
+    folder = state / "deploy"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise click.ClickException(
+                f"another jizuo deploy is at work ({folder / '.lock'} is held); wait for it to end"
+            ) from None
+        yield
 
 
 @contextmanager

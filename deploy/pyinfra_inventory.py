@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from deploy.secrets import SecretStore, state_folder
+from deploy.secrets import SecretStore, StateError, state_folder
 from inventories.hosts import host_data
 from inventories.load import load_city
 from inventories.plan import build_plan
@@ -72,15 +72,26 @@ def deployed_city(path: Path) -> City:
         InventoryError: the inventory has problems.
     """
     city = load_city(path)
-    management = _management_of(state_folder() / "lab.json")
+    record = state_folder() / "lab.json"
+    management = _management_of(record, set(city.nodes))
     if management is None:
         return city
     return msgspec.structs.replace(city, layout=msgspec.structs.replace(city.layout, management=management))
 
 
-def _management_of(record: Path) -> Management | None:
+def _management_of(record: Path, nodes: set[str]) -> Management | None:
+    """The management prefixes of the lab whose state folder this is; None where it is no lab's.
+
+    Raises:
+        StateError: the lab has other hosts than the inventory; its keys and prefixes are not this city's.
+    """
     try:
         content = msgspec.json.decode(record.read_bytes())
     except FileNotFoundError:
         return None
+    if set(content["hosts"]) != nodes:
+        raise StateError(
+            f"{record} is of a lab of {content['inventory']}, which has other hosts than this inventory; "
+            "set JIZUO_STATE to the state folder of this city"
+        )
     return msgspec.convert(content["management"], Management)

@@ -32,6 +32,7 @@ from pyinfra_cli.log import setup_logging
 from pyinfra_cli.util import exec_file
 
 from deploy.pyinfra_inventory import pyinfra_groups
+from deploy.secrets import StateError
 from inventories.allocation import PlanError
 from inventories.problems import InventoryError
 
@@ -105,7 +106,7 @@ def execute(request: RunRequest) -> int:
         prepare_all(state)
         carry_out(state, request)
     except PyinfraError as error:
-        if state.active_hosts:  # otherwise every host failed, and has said why
+        if len(state.failed_hosts) < len(limit):  # otherwise every host failed, and has said why
             raise
         logging.getLogger("pyinfra").info("%s", error)
     failed = sorted(host.name for host in state.failed_hosts)
@@ -191,7 +192,7 @@ def main() -> int:
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=RunRequest)
     try:
         return execute(request)
-    except (InventoryError, PlanError) as error:
+    except (InventoryError, PlanError, StateError) as error:
         say("error", detail=str(error))
         return 1
     except Exception as error:

@@ -8,8 +8,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from deploy.lab.places import STATE_ROOT
+
 #: The state folder of the lab, which is what a controller uses unless JIZUO_STATE names another.
-DEFAULT_STATE = Path("/var/lib/jizuo/lab/lab")
+DEFAULT_STATE = STATE_ROOT / "lab"
+
+
+class StateError(Exception):
+    """The state folder cannot serve; the message says why and the way out."""
 
 
 def state_folder() -> Path:

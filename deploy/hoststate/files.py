@@ -15,6 +15,9 @@ import msgspec
 from pyinfra import host
 from pyinfra.api import FactBase, StringCommand, operation
 
+#: Held on the host while a set of files is brought there.
+LOCK = "/run/jizuo-files.lock"
+
 
 class File(msgspec.Struct, frozen=True):
     """A file as it shall be on the host. `content` None means that there shall be none."""
@@ -52,7 +55,8 @@ class FileStates(FactBase[dict[str, str]]):
         names = " ".join([*(shlex.quote(path) for path in paths), *patterns])
         return (
             f"for path in {names}; do "
-            'if [ -f "$path" ] && [ ! -L "$path" ]; then '
+            'if [ -e "$path.jizuo-old" ] || [ -e "$path.jizuo-new" ]; then printf \'unfinished - - - %s\\n\' "$path"; '
+            'elif [ -f "$path" ] && [ ! -L "$path" ]; then '
             'sum=$(sha256sum <"$path"); printf \'%s %s %s\\n\' "${sum%% *}" "$(stat -c \'%a %U %G\' "$path")" "$path"; '
             'elif [ -e "$path" ] || [ -L "$path" ]; then printf \'other - - - %s\\n\' "$path"; '
             "else printf 'absent %s\\n' \"$path\"; fi; done"
@@ -115,6 +119,8 @@ def apply_script(
     lines = [
         "set -eu",
         "umask 077",
+        # One deploy at a time on a host; the lock goes with the shell, whatever ends it.
+        f"exec 9>{LOCK}; flock -w 60 9 || {{ echo 'another deploy is at work on this host' >&2; exit 1; }}",
         "stage=$(mktemp -d /run/jizuo-stage.XXXXXX)",
         "trap 'rm -rf \"$stage\"' EXIT",
         "trap 'exit 129' HUP INT TERM",
@@ -144,9 +150,9 @@ def apply_script(
         steps = "\n".join(["set -e", *activate, *confirm])
         again = "\n".join(activate) or ":"
         lines += [
-            "if ! sh -c " + shlex.quote(steps) + " >&2 </dev/null; then",
+            "if ! sh -c " + shlex.quote(steps) + " >&2 </dev/null 9>&-; then",
             "  roll_back",
-            "  sh -c " + shlex.quote(again) + " >&2 </dev/null || true",
+            "  sh -c " + shlex.quote(again) + " >&2 </dev/null 9>&- || true",
             "  echo 'activation failed; the files are as they were before' >&2",
             "  exit 1",
             "fi",
@@ -169,7 +175,7 @@ def _replace(wanted: Sequence[File], changed: set[str]) -> list[str]:
         for number, (path, _) in enumerate(paths)
     ]
     lines += ["  true", "}", "clean() {"]
-    lines += [f"  rm -f {path}.jizuo {path}.jizuo-old" for path, _ in paths]
+    lines += [f"  rm -f {path}.jizuo {path}.jizuo-old {path}.jizuo-new" for path, _ in paths]
     lines += [
         '  rm -rf "$stage"',
         "}",
@@ -182,18 +188,23 @@ def _replace(wanted: Sequence[File], changed: set[str]) -> list[str]:
         give_up = f"{{ roll_back; echo {complaint} >&2; exit 1; }}"
         lines += [
             f"( umask 022; mkdir -p {shlex.quote(_folder(file.path))} ) || {give_up}",
-            f"rm -f {path}.jizuo {path}.jizuo-old",
-            f"if [ -e {path} ] || [ -L {path} ]; then ln -P {path} {path}.jizuo-old || {give_up}; fi",
+            f"rm -f {path}.jizuo",
+            # What a run that was cut short left is the older state: it stays the way back.
+            f"if [ -e {path}.jizuo-old ] || [ -e {path}.jizuo-new ]; then :; "
+            f"elif [ -e {path} ] || [ -L {path} ]; then ln -P {path} {path}.jizuo-old || {give_up}; "
+            f"else : >{path}.jizuo-new || {give_up}; fi",
         ]
+        # Noted before the change: whatever ends this script from here on, the way back knows of this file.
+        note = f'placed="$placed {number}"'
         if file.content is None:
-            lines.append(f"rm -f {path}")
+            lines += [note, f"rm -f {path} || {give_up}"]
         else:
             # A copy into the same folder and a rename: at any moment the old file or the new one, never a part.
             lines += [
                 f'cp -p "$stage"/new{path} {path}.jizuo || {give_up}',
-                f"mv -f {path}.jizuo {path} || {give_up}",
+                note,
+                f"mv -fT {path}.jizuo {path} || {give_up}",
             ]
-        lines.append(f'placed="$placed {number}"')
     return lines
 
 

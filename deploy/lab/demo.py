@@ -22,10 +22,11 @@ import msgspec
 from rich.console import Console
 
 from deploy.lab import lab as labs
-from deploy.lab.cli import parse_management
+from deploy.lab.cli import check_name, parse_management
 from deploy.lab.failover import INTERVAL, plane_failover
 from deploy.lab.figures import ByFamily, Controls, DrillFigures, Figures, print_figures
 from deploy.lab.image import build_image
+from deploy.lab.keys import private_write
 from deploy.lab.machine import LAB_PROGRAMS, check_root, install, missing_packages
 from deploy.lab.run import LabError
 from deploy.operations.supplies import fetch_supplies
@@ -244,13 +245,14 @@ class Demo:
             self.not_well("backups", f"{record['subject']} {record['check']}: {record['evidence']}")
 
     def security(self) -> None:
-        names = {"pass": "compliant", "fail": "noncompliant", "error": "noncompliant"}
+        names = {"pass": "compliant", "fail": "noncompliant"}
         controls = Controls()
         for record in self.check("security"):
             state = names.get(record["status"], record["status"])
-            setattr(controls, state, getattr(controls, state) + 1)
-            if record["status"] == "error":
-                self.not_well("security", f"{record['subject']}: {record['evidence']}")
+            if state != "error":  # nothing is known of that control
+                setattr(controls, state, getattr(controls, state) + 1)
+            if record["status"] in ("fail", "error"):
+                self.not_well("security", f"{record['subject']} {record['check']}: {record['evidence']}")
         self.figures.controls = controls
 
     def drill(self) -> None:
@@ -339,7 +341,7 @@ Exit codes: 0 all well, 1 something is not, and the reason is printed."""
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here too."
 )
-@click.option("--name", default="lab", show_default=True, help="The lab's name.")
+@click.option("--name", default="lab", show_default=True, callback=check_name, help="The lab's name.")
 @click.option(
     "--management", callback=parse_management, help="Management prefixes, IPV4,IPV6, in place of the city's."
 )
@@ -350,13 +352,20 @@ def demo(keep: bool, json_file: Path | None, name: str, management: Management |
         check_root()
     except LabError as error:
         raise click.ClickException(str(error)) from error
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise click.ClickException(
+            f"{json_file.absolute().parent} is not a folder; the figures cannot go there"
+        )
     here = Demo(name, management, quiet)
     try:
         figures = here.run()
     finally:
         if not keep and here.lab is not None:
             labs.down(name)
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
     print_figures(figures, kept=keep)
+    if json_file is not None:
+        try:
+            private_write(json_file, msgspec.json.format(msgspec.json.encode(figures)) + b"\n", 0o644)
+        except OSError as error:
+            raise click.ClickException(f"the figures cannot be written: {error}") from error
     sys.exit(1 if figures.reasons else 0)

@@ -140,10 +140,10 @@ def start_time(pid: int) -> int | None:
 def pid_of(places: Places, name: str) -> int | None:
     """The process that runs a host, or None when it does not run."""
     try:
-        pid, began = (places.host(name) / "pid").read_text(encoding="ascii").split()
+        pid, began = map(int, (places.host(name) / "pid").read_text(encoding="ascii").split())
     except (OSError, ValueError):
         return None
-    return int(pid) if start_time(int(pid)) == int(began) else None
+    return pid if start_time(pid) == began else None
 
 
 def kill(places: Places, name: str) -> None:

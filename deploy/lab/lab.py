@@ -109,6 +109,12 @@ def open_lab(name: str) -> Lab:
             f"{places.record} cannot be read ({error}); run: jizuo lab down --name {name}"
         ) from None
     city = with_management(load_city(Path(record.inventory)), record.management)
+    if set(city.nodes) != set(record.hosts):
+        changed = ", ".join(sorted(set(city.nodes) ^ set(record.hosts)))
+        raise LabError(
+            f"{record.inventory} has other nodes than the lab {name} was booted with ({changed}); "
+            f"run: jizuo lab down --name {name}, then up"
+        )
     return Lab(places, record, city, build_plan(city))
 
 
@@ -125,47 +131,59 @@ def up(name: str, inventory: Path, management: Management | None, say: Say) -> L
     plan = build_plan(city)
     places = Places(name)
     with locked(places):
-        if any(machine.pid_of(places, node) for node in city.nodes) and places.record.exists():
+        if places.record.exists() and any(machine.pid_of(places, node) for node in _host_names(places)):
             raise LabError(f"the lab {name} is up already; run: jizuo lab down --name {name}")
         _remove(places)
-        _raise_limits()
-        say("base image")
-        image = build_image()
-        say("keys and wires")
-        hosts = {
-            node: (str(plan.management(node, Family.IPV4)), str(plan.management(node, Family.IPV6)))
-            for node in city.nodes
-        }
-        record = LabRecord(
-            name=name,
-            inventory=str(inventory.resolve()),
-            management=city.layout.management,
-            image=str(image),
-            hosts=hosts,
-        )
-        places.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        private_write(places.record, msgspec.json.encode(record))
-        for account in ACCOUNTS:
-            ensure_key(places.keys / account, account)
-        write_ssh_files(places, hosts)
-        began = time.monotonic()
-        network4, network6 = IPNetwork(city.layout.management.ipv4), IPNetwork(city.layout.management.ipv6)
-        _check_free(places, network4)
-        network.create(
-            places,
-            city.nodes,
-            city.links.values(),
-            (f"{controller(network4)}/{network4.prefixlen}", f"{controller(network6)}/{network6.prefixlen}"),
-        )
-        say(f"booting {len(hosts)} hosts")
-        for node, (ipv4, ipv6) in hosts.items():
-            machine.seed(places, node, f"{ipv4}/{network4.prefixlen}", f"{ipv6}/{network6.prefixlen}")
-            network.raise_links(places, node, city.links.values())
-            machine.start(places, node, image)
-        _wait_for_ssh(places, hosts, say)
-        record.boot_seconds = round(time.monotonic() - began, 2)
-        private_write(places.record, msgspec.json.encode(record))
+        try:
+            record = _boot(places, city, plan, inventory, say)
+        except BaseException:
+            # Half a lab is of no use to anybody: what was begun goes, also on Ctrl-C.
+            _remove(places)
+            raise
     return Lab(places, record, city, plan)
+
+
+def _boot(places: Places, city: City, plan: AddressPlan, inventory: Path, say: Say) -> LabRecord:
+    """Make everything of a lab and boot its hosts; returns its record once every host answers."""
+    _raise_limits()
+    say("base image")
+    image = build_image()
+    say("keys and wires")
+    hosts = {
+        node: (str(plan.management(node, Family.IPV4)), str(plan.management(node, Family.IPV6)))
+        for node in city.nodes
+    }
+    record = LabRecord(
+        name=places.name,
+        inventory=str(inventory.resolve()),
+        management=city.layout.management,
+        image=str(image),
+        hosts=hosts,
+    )
+    places.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_write(places.record, msgspec.json.encode(record))
+    for account in ACCOUNTS:
+        ensure_key(places.keys / account, account)
+    write_ssh_files(places, hosts)
+    began = time.monotonic()
+    network4, network6 = IPNetwork(city.layout.management.ipv4), IPNetwork(city.layout.management.ipv6)
+    for prefix in (network4, network6):
+        _check_free(places, prefix)
+    network.create(
+        places,
+        city.nodes,
+        city.links.values(),
+        (f"{controller(network4)}/{network4.prefixlen}", f"{controller(network6)}/{network6.prefixlen}"),
+    )
+    say(f"booting {len(hosts)} hosts")
+    for node, (ipv4, ipv6) in hosts.items():
+        machine.seed(places, node, f"{ipv4}/{network4.prefixlen}", f"{ipv6}/{network6.prefixlen}")
+        network.raise_links(places, node, city.links.values())
+        machine.start(places, node, image)
+    _wait_for_ssh(places, hosts, say)
+    record.boot_seconds = round(time.monotonic() - began, 2)
+    private_write(places.record, msgspec.json.encode(record))
+    return record
 
 
 def controller(prefix: IPNetwork) -> str:
@@ -174,7 +192,8 @@ def controller(prefix: IPNetwork) -> str:
 
 
 def _check_free(places: Places, prefix: IPNetwork) -> None:
-    taken = run(["ip", "-oneline", "route", "show", "to", "match", str(prefix[1])]).stdout
+    show = ["ip", "-oneline", f"-{prefix.version}", "route", "show", "to"]
+    taken = run([*show, "match", str(prefix[1])]).stdout + run([*show, "root", str(prefix)]).stdout
     for line in taken.splitlines():
         if not line.startswith("default") and f"dev {places.bridge} " not in line:
             raise LabError(
@@ -226,16 +245,21 @@ def down(name: str) -> None:
 
 
 def _remove(places: Places) -> None:
-    names = {path.name for path in places.hosts.glob("*")} if places.hosts.is_dir() else set()
-    for parent in machine.cgroup_parents():
-        group = parent / f"jizuo.{places.name}"
-        names |= {path.name for path in group.glob("*") if path.is_dir()} if group.is_dir() else set()
-    for node in sorted(names):
+    for node in _host_names(places):
         machine.kill(places, node)
     for parent in machine.cgroup_parents():
         machine.remove_cgroup(parent / f"jizuo.{places.name}")
     network.remove(places)
     shutil.rmtree(places.state, ignore_errors=True)
+
+
+def _host_names(places: Places) -> list[str]:
+    """Every host that this lab has or had, as its files and control groups say, whatever the inventory says now."""
+    names = {path.name for path in places.hosts.glob("*")} if places.hosts.is_dir() else set()
+    for parent in machine.cgroup_parents():
+        group = parent / f"jizuo.{places.name}"
+        names |= {path.name for path in group.glob("*") if path.is_dir()} if group.is_dir() else set()
+    return sorted(names)
 
 
 def kill(lab: Lab, node: str) -> None:

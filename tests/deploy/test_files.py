@@ -6,6 +6,7 @@ import getpass
 import grp
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,32 @@ def test_failed_activation_puts_everything_back(tmp_path: Path, fails: str) -> N
     assert not fresh.exists()
     assert seen.read_text() == "newold", "the old files were not activated again"
     assert leftovers(tmp_path) == []
+
+
+def test_what_a_killed_run_left_is_seen_and_made_up_for(tmp_path: Path) -> None:
+    """Killed after the rename and before the activation: the files look right, but nothing has taken effect."""
+    kept, fresh = tmp_path / "kept", tmp_path / "fresh"
+    kept.write_text("old")
+    wanted = [file(kept, "new"), file(fresh, "x")]
+    apply(wanted, activate=("kill -9 $PPID",))
+    assert kept.read_text() == "new"
+    assert states(kept, fresh) == {str(kept): "unfinished - - -", str(fresh): "unfinished - - -"}
+    assert apply(wanted, activate=("false",)).returncode != 0
+    assert kept.read_text() == "old", "the way back did not lead to the state before the killed run"
+    assert not fresh.exists()
+    assert apply(wanted).returncode == 0
+    assert states(kept, fresh) == {item.path: item.state for item in wanted}
+    assert leftovers(tmp_path) == []
+
+
+def test_two_runs_wait_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "conf"
+    trace = tmp_path / "trace"
+    slow = f"echo begin >>{trace}; sleep 0.5; echo end >>{trace}"
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(apply, [file(path, str(number))], (), (slow,)) for number in range(2)]
+        assert [run.result().returncode for run in runs] == [0, 0]
+    assert trace.read_text().split() == ["begin", "end", "begin", "end"]
 
 
 def test_full_disk_leaves_no_half_file(tmp_path: Path) -> None:

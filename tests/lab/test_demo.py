@@ -38,6 +38,11 @@ def test_stable_names(demo: DemoRun) -> None:
     assert set(demo.figures["targets_up"]) == {"ipv4", "ipv6"}
 
 
+def test_every_control_is_compliant_waived_or_a_person_s(demo: DemoRun) -> None:
+    assert demo.figures["controls"]["compliant"] > 200
+    assert demo.figures["controls"]["noncompliant"] == 0
+
+
 def test_divisions_are_those_of_the_file(demo: DemoRun) -> None:
     with (ROOT / "inventories/yichun/divisions.csv").open(encoding="utf-8", newline="") as file:
         codes = [row["code"] for row in csv.DictReader(file) if row["code"].startswith("3609")]
