@@ -54,12 +54,13 @@ Examples:
   jizuo check /etc/jizuo/inventory security --out /var/lib/jizuo/records
 
 \b
-Exit codes: 0 all well, 2 findings, 1 something could not be checked. What a person has
-to judge (manual) is no finding and no pass: it is counted and listed.
+Exit codes: 0 all well, 2 findings, 1 something could not be checked. What a
+person has to judge (manual) is no finding and no pass: it is counted, listed.
 
 \b
-Hosts are reached with the ssh_config in the folder that JIZUO_STATE names, else the lab's.
-waivers.toml and security-profile.toml in PATH waive findings and override the profile."""
+Hosts are reached with the ssh_config in the folder that JIZUO_STATE names,
+else the lab's. waivers.toml and security-profile.toml in PATH waive findings
+and override the profile."""
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("kind", type=click.Choice(KINDS), required=False)

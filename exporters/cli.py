@@ -117,9 +117,10 @@ def _served(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(
     epilog="""\b
 Examples:
-  jizuo exporter all --inventory inventories/lab --records /var/lib/jizuo/records
-  jizuo exporter availability --inventory inventories/lab --web.listen-address=[::1]:9910
-  jizuo exporter security --web.listen-address=:9911 --web.config.file=/etc/jizuo/web.yml
+  jizuo exporter all --inventory inventories/lab
+  jizuo exporter availability --web.listen-address=[::1]:9910 --interval 10s
+  jizuo exporter security --web.listen-address=:9911 \\
+      --web.config.file=/etc/jizuo/web.yml
   jizuo exporter prometheus-config inventories/lab --out /etc/prometheus""",
 )
 def exporter() -> None:
@@ -134,7 +135,8 @@ def _add(name: str, collectors: frozenset[str], text: str) -> None:
         epilog=f"""\b
 Examples:
   jizuo exporter {name} --inventory inventories/lab
-  jizuo exporter {name} --inventory inventories/lab --web.listen-address=127.0.0.1:9910
+  jizuo exporter {name} --inventory inventories/lab \\
+      --web.listen-address=127.0.0.1:9910
   curl --silent 'http://[::1]:9910/metrics'""",
     )
     @_served

@@ -18,11 +18,13 @@ from inventories.records import Family
     epilog="""\b
 Examples:
   jizuo exporter prometheus-config inventories/lab --out /tmp/prometheus
-  jizuo exporter prometheus-config --inventory /etc/jizuo/inventory --out /etc/prometheus --dry
+  jizuo exporter prometheus-config /etc/jizuo/inventory --dry \\
+      --out /etc/prometheus
   promtool check config /tmp/prometheus/prometheus.yml
 
 \b
-Exit codes: 0 nothing to change or all written, 2 with --dry and changes pending, 1 failed.""",
+Exit codes: 0 nothing to change or all written, 2 with --dry and changes
+pending, 1 failed.""",
 )
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--inventory", type=click.Path(path_type=Path), help="The city's folder; the same as PATH.")

@@ -52,10 +52,11 @@ def exit_with(problems: Iterable[Problem]) -> NoReturn:
 
 def _summary(problems: list[Problem]) -> str:
     files = len({problem.file for problem in problems})
-    return f"{_number(len(problems), 'problem')} in {_number(files, 'file')}"
+    return f"{number_of(len(problems), 'problem')} in {number_of(files, 'file')}"
 
 
-def _number(count: int, what: str) -> str:
+def number_of(count: int, what: str) -> str:
+    """A count with its noun, in the plural where that is right: `1 file`, `2 files`."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
@@ -120,12 +121,12 @@ def _plan_problems(path: Path, city: City) -> list[Problem]:
 def _print_well(path: Path, city: City, new: int) -> None:
     from inventories.tree import city_counts, count_words
 
-    click.echo(f"{path}: no problems ({count_words(city_counts(city))})")
+    click.echo(f"{path}: no problems")
+    counts = count_words(city_counts(city))
+    click.echo(click.wrap_text(counts, width=80, initial_indent="  ", subsequent_indent="  "))
     if new:
-        fix = f"jizuo plan {path} --allocate"
-        click.echo(
-            f"{_number(new, 'slot')} of the address plan not yet in allocations.csv; keep them with: {fix}"
-        )
+        click.echo(f"{number_of(new, 'slot')} of the address plan not yet in allocations.csv; keep with:")
+        click.echo(f"  jizuo plan {path} --allocate")
 
 
 @inventory.command(

@@ -9,7 +9,7 @@ import click
 
 from inventories import allocation_file, plan_tables
 from inventories.allocation import PlanError
-from inventories.cli import exit_with, load_or_exit
+from inventories.cli import exit_with, load_or_exit, number_of
 from inventories.export_csv import render_csv, render_json
 from inventories.export_hosts import render_hosts
 from inventories.export_netbox import render_netbox
@@ -31,7 +31,7 @@ Examples:
   jizuo plan inventories/yichun --format csv --out plan/
   jizuo plan inventories/yichun --diff plan/
   jizuo plan inventories/yichun --usage
-  jizuo plan inventories/yichun --allocate && git add inventories/yichun/allocations.csv
+  jizuo plan inventories/yichun --allocate
   jizuo plan inventories/yichun --format zones --out /etc/nsd/zones"""
 )
 @click.argument("path", type=click.Path(path_type=Path))
@@ -105,7 +105,7 @@ def _allocate(path: Path, made: AddressPlan) -> None:
     except OSError as error:
         raise click.ClickException(f"{file}: it cannot be written: {error.strerror or error}") from error
     if added:
-        click.echo(f"{file}: {added} allocations added; commit the file", err=True)
+        click.echo(f"{file}: {number_of(added, 'allocation')} added; commit the file", err=True)
     else:
         click.echo(f"{file}: nothing to add", err=True)
 
@@ -114,7 +114,7 @@ def _warn_of_new(path: Path, made: AddressPlan) -> None:
     new = sum(map(len, made.new_allocations.values()))
     if new:
         click.echo(
-            f"{path / allocation_file.FILE}: {new} slots are not written down yet and can still change; "
+            f"{path / allocation_file.FILE}: not written down yet and free to change: {number_of(new, 'slot')}; "
             f"run: jizuo plan {path} --allocate",
             err=True,
         )
@@ -146,7 +146,8 @@ def _export(made: AddressPlan, form: str, out: Path | None, serial: int | None) 
     except OSError as error:
         place = error.filename or out
         raise click.ClickException(f"{place}: it cannot be written: {error.strerror or error}") from error
-    click.echo(f"{out}: {len(written.changed)} files written, {len(written.unchanged)} unchanged", err=True)
+    changed = number_of(len(written.changed), "file")
+    click.echo(f"{out}: {changed} written, {len(written.unchanged)} unchanged", err=True)
 
 
 def _zones_in(out: Path | None) -> dict[str, str]:

@@ -20,9 +20,10 @@ from inventories.scaffold import CityRequest, ScaffoldError, scaffold
 @click.command(
     epilog="""\b
 Examples:
-  jizuo inventory new my-city --divisions divisions-china-2023.csv.gz --city 3608
-  jizuo inventory new my-city --divisions divisions.csv --city 3609 --domain yichun.example \\
-      --zone 360902400 --zone 360902402 --zone 360902403 --partner 3603:pingxiang""",
+  jizuo inventory new my-city --divisions divisions.csv.gz --city 3608
+  jizuo inventory new my-city --divisions divisions.csv.gz --city 3609 \\
+      --zone 360902400 --zone 360902402 --zone 360902403 \\
+      --domain yichun.example --partner 3603:pingxiang""",
 )
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(

@@ -66,13 +66,20 @@ Examples:
   jizuo drill report restore-system-offsite-20260801T093000
 
 \b
-Hosts are reached with the ssh_config in the folder that JIZUO_STATE names, else the lab's."""
+Hosts are reached with the ssh_config in the folder that JIZUO_STATE names,
+else the lab's."""
 )
 def drill() -> None:
     """Hold disaster-recovery drills: break something for real, recover, measure, put it back."""
 
 
-@drill.command("list")
+@drill.command(
+    "list",
+    epilog="""\b
+Examples:
+  jizuo drill list
+  jizuo drill list --json""",
+)
 @json_option
 def list_drills(as_json: bool) -> None:
     """Show the drills that there are."""
@@ -81,7 +88,11 @@ def list_drills(as_json: bool) -> None:
         listed = [{"name": name, **msgspec.to_builtins(definition)} for name, definition in found.items()]
         click.echo(msgspec.json.format(msgspec.json.encode(listed)).decode())
         return
-    table = Table("drill", "kind", "system", "plan", "title")
+    table = Table()
+    # The name is what `drill run` takes: a cut one is of no use.
+    table.add_column("drill", no_wrap=True)
+    for heading in ("kind", "system", "plan", "title"):
+        table.add_column(heading, overflow="fold")
     for name, definition in found.items():
         plan = f"{definition.plan.id} {definition.plan.version}"
         table.add_row(name, definition.kind.value, definition.system, plan, definition.title)
@@ -90,7 +101,14 @@ def list_drills(as_json: bool) -> None:
 
 @drill.command(
     epilog="""\b
-Exit codes: 0 objectives met, 2 something is to be put right, 1 not held, stopped, or not all put back."""
+Examples:
+  jizuo drill run restore-system-offsite --dry
+  jizuo drill run restore-system-offsite
+  jizuo drill run restore-system-offsite --yes --json
+
+\b
+Exit codes: 0 objectives met, 2 something is to be put right,
+1 not held, stopped, or not all put back."""
 )
 @click.argument("name")
 @click.option(
@@ -139,7 +157,13 @@ def run(
     sys.exit(exit_code(record))
 
 
-@drill.command()
+@drill.command(
+    epilog="""\b
+Examples:
+  jizuo drill report
+  jizuo drill report restore-system-offsite-20260801T093000
+  jizuo drill report --json | jq '.[].measured'"""
+)
 @click.argument("id", required=False)
 @records_option
 @json_option

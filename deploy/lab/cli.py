@@ -61,7 +61,8 @@ Examples:
   sudo jizuo lab exec cloud-1 -- ip -6 route
   sudo jizuo lab cut yz-a          # the county's uplink in plane A
   sudo jizuo lab heal yz-a
-  sudo jizuo lab up --name second --management 198.19.241.0/24,2001:db8:ff00:1::/64
+  sudo jizuo lab up --name second \\
+      --management 198.19.241.0/24,2001:db8:ff00:1::/64
   sudo jizuo lab down""",
 )
 def lab() -> None:
@@ -79,10 +80,20 @@ def parse_management(
     return Management(ipv4=ipv4.strip(), ipv6=ipv6.strip())
 
 
-@lab.command()
+@lab.command(
+    epilog="""\b
+Examples:
+  sudo jizuo lab up
+  sudo jizuo lab up --inventory inventories/lab --quiet
+  sudo jizuo lab up --name second \\
+      --management 198.19.241.0/24,2001:db8:ff00:1::/64"""
+)
 @name_option
 @click.option(
-    "--inventory", type=click.Path(path_type=Path), default=DEFAULT_INVENTORY, help="Which city to boot."
+    "--inventory",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_INVENTORY,
+    help="Which city to boot.  [default: inventories/lab]",
 )
 @click.option(
     "--management", callback=parse_management, help="Management prefixes, IPV4,IPV6, in place of the city's."
@@ -98,20 +109,32 @@ def up(name: str, inventory: Path, management: Management | None, quiet: bool) -
 
     here = labs.up(name, inventory, management, say)
     if not quiet:
+        count = len(here.record.hosts)
+        hosts = f"{count} host{'' if count == 1 else 's'}"
         click.echo(
-            f"lab {name}: {len(here.record.hosts)} hosts up in {here.record.boot_seconds:.1f} s; "
+            f"lab {name}: {hosts} up in {here.record.boot_seconds:.1f} s; "
             f"ssh -F {here.places.ssh_config} HOST"
         )
 
 
-@lab.command()
+@lab.command(
+    epilog="""\b
+Examples:
+  sudo jizuo lab down
+  sudo jizuo lab down --name second"""
+)
 @name_option
 def down(name: str) -> None:
     """Remove the lab: processes, namespaces, interfaces, files. Also after a run that died."""
     labs.down(name)
 
 
-@lab.command()
+@lab.command(
+    epilog="""\b
+Examples:
+  sudo jizuo lab status
+  sudo jizuo lab status --json | jq .links"""
+)
 @name_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(name: str, as_json: bool) -> None:
@@ -147,7 +170,13 @@ def status(name: str, as_json: bool) -> None:
     sys.exit(0 if well else 2)
 
 
-@lab.command(context_settings={"ignore_unknown_options": True})
+@lab.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="""\b
+Examples:
+  sudo jizuo lab ssh cloud-1
+  sudo jizuo lab ssh cloud-1 systemctl --failed""",
+)
 @name_option
 @click.argument("host")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -158,7 +187,14 @@ def ssh(name: str, host: str, arguments: tuple[str, ...]) -> None:
     os.execvp("ssh", command)  # noqa: S606 - the terminal belongs to ssh from here on
 
 
-@lab.command("exec", context_settings={"ignore_unknown_options": True})
+@lab.command(
+    "exec",
+    context_settings={"ignore_unknown_options": True},
+    epilog="""\b
+Examples:
+  sudo jizuo lab exec cloud-1 -- ip -6 route
+  sudo jizuo lab exec core-a -- vtysh -c 'show bgp summary'""",
+)
 @name_option
 @click.argument("host")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -169,7 +205,12 @@ def execute(name: str, host: str, command: tuple[str, ...]) -> None:
     os.execvp(arguments[0], [*arguments, *command])  # noqa: S606 - the terminal belongs to the command
 
 
-@lab.command()
+@lab.command(
+    epilog="""\b
+Examples:
+  sudo jizuo lab cut yz-a
+  sudo jizuo lab cut yz-a --name second"""
+)
 @name_option
 @click.argument("link")
 def cut(name: str, link: str) -> None:
@@ -178,7 +219,11 @@ def cut(name: str, link: str) -> None:
     network.set_link(here.places, here.link(link), up=False)
 
 
-@lab.command()
+@lab.command(
+    epilog="""\b
+Examples:
+  sudo jizuo lab heal yz-a"""
+)
 @name_option
 @click.argument("link")
 def heal(name: str, link: str) -> None:
@@ -187,7 +232,11 @@ def heal(name: str, link: str) -> None:
     network.set_link(here.places, here.link(link), up=True)
 
 
-@lab.command()
+@lab.command(
+    epilog="""\b
+Examples:
+  sudo jizuo lab kill cloud-1"""
+)
 @name_option
 @click.argument("host")
 def kill(name: str, host: str) -> None:
@@ -195,7 +244,11 @@ def kill(name: str, host: str) -> None:
     labs.kill(labs.open_lab(name), host)
 
 
-@lab.command()
+@lab.command(
+    epilog="""\b
+Examples:
+  sudo jizuo lab start cloud-1"""
+)
 @name_option
 @click.argument("host")
 def start(name: str, host: str) -> None:

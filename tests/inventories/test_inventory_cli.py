@@ -44,7 +44,9 @@ def assert_fits(output: str) -> None:
 def test_the_cities_of_the_kit_are_valid(folder: Path) -> None:
     result = run("validate", folder)
     assert result.exit_code == 0, result.stderr
-    assert "no problems" in result.stdout
+    first, *counts = result.stdout.splitlines()
+    assert first.endswith(": no problems")
+    assert max(map(len, counts)) <= 80
     assert result.stderr == ""
 
 
@@ -293,7 +295,7 @@ def test_columns_are_explained_and_their_examples_are_right() -> None:
     assert network["values"] == "one of public, private, internet, police, other, none"
     assert "divisions.csv" not in run("columns", "systems.csv").stdout
     wrong = run("columns", "system.csv")
-    assert wrong.exit_code == 2
+    assert wrong.exit_code != 0
     assert "systems.csv" in wrong.stderr
 
 

@@ -203,12 +203,19 @@ def test_an_earlier_export_that_is_none_is_one_clear_line(
     assert said in line
 
 
+def test_one_file_is_no_files(small_city: Path, tmp_path: Path) -> None:
+    assert ": 1 file written, 0 unchanged" in run(small_city, "--format", "json", "--out", tmp_path).stderr
+    assert ": 0 files written, 1 unchanged" in run(small_city, "--format", "json", "--out", tmp_path).stderr
+
+
 def test_allocate_adds_what_is_missing_and_never_changes_a_line(small_city: Path) -> None:
     file = small_city / "allocations.csv"
     before = file.read_text(encoding="utf-8").splitlines()
     first = run(small_city)
-    assert "slots are not written down yet" in first.stderr
-    assert run(small_city, "--allocate").exit_code == 0
+    assert "not written down yet and free to change: " in first.stderr
+    added = run(small_city, "--allocate")
+    assert added.exit_code == 0
+    assert f"{len(file.read_text(encoding='utf-8').splitlines()) - len(before)} allocation" in added.stderr
     after = file.read_text(encoding="utf-8").splitlines()
     assert set(before) <= set(after)
     assert after[1:] == sorted(after[1:], key=lambda line: line.split(",")[:2])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.cells import cell_len
 
 from checks.drills.cli import drill, exit_code
 from checks.drills.record import Issue, write_record
@@ -30,6 +31,13 @@ def test_drills_are_listed() -> None:
     listed = json.loads(run("list", "--json").output)
     assert [one["name"] for one in listed] == [NAME]
     assert listed[0]["nodes"]["recovery"] == "xinchuang-1"
+
+
+def test_the_list_shows_whole_names_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("list").output.splitlines()
+    assert any(NAME in line for line in lines)
+    assert max(map(cell_len, lines)) <= 80
 
 
 def test_a_dry_run_shows_every_step_and_needs_no_host(state: Path) -> None:
