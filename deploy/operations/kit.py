@@ -20,7 +20,7 @@ _NOT_COMPILED = r"/ansible/(modules|module_utils)/|/ansible_test/"
 
 
 class CurrentRelease(FactBase[str]):
-    """The release that /opt/jizuo links to, when it was installed whole; an empty string otherwise."""
+    """The release that /opt/jizuo links to, when it is whole and its units run it; an empty string otherwise."""
 
     default = str
 
@@ -87,7 +87,6 @@ set -- /usr/share/python-wheels/pip-*.whl
     --no-compile --find-links={_WHEELS} --require-hashes --root-user-action=ignore \\
     -r "$release/requirements.txt" >&2 </dev/null
 "$release/bin/jizuo" --version >&2 </dev/null
-printf '%s\\n' {shlex.quote(wheelhouse.release)} >"$release/release"
 ln -sfn "$release" {HOME}.new
 mv -T {HOME}.new {HOME}
 for old in {RELEASES}/*; do
@@ -104,4 +103,6 @@ systemd-run --quiet --collect --unit=jizuo-compile --nice=19 --property=IOSchedu
 for unit in {units}; do
     ! systemctl is-active -q -- "$unit" || systemctl restart -- "$unit"
 done
+# Last of all: a run that ends before here is done again by the next deploy, restarts included.
+printf '%s\\n' {shlex.quote(wheelhouse.release)} >"$release/release"
 """

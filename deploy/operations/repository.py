@@ -128,14 +128,17 @@ def published(debs: Path, closure: Closure, fingerprint: str) -> Iterator[String
 
 
 #: A reprepro that was killed leaves its lock, and databases that do not fit the pool. They are made anew from
-#: what is published: those files are linked aside and taken in again with the others.
+#: what is published: those files are linked aside and taken in again with the others. A repair that is killed
+#: is begun again by the next one: the lock goes last, and what was linked aside stays until all is signed.
 _REBUILD = f"""
 if [ -e ../db/lockfile ] && ! pgrep -x reprepro >/dev/null; then
-    mkdir rebuilt
+    mkdir -p rebuilt
     sed -n 's/^Filename: //p' {ROOT}/dists/{SUITE}/main/binary-*/Packages 2>/dev/null | while read -r file; do
-        [ ! -f "{ROOT}/$file" ] || ln "{ROOT}/$file" rebuilt/
+        [ ! -f "{ROOT}/$file" ] || ln -f "{ROOT}/$file" rebuilt/
     done
-    rm -rf ../db {ROOT}/pool
+    rm -rf {ROOT}/pool
+    find ../db -mindepth 1 ! -name lockfile -delete
+    rm -rf ../db
 fi
 """.strip()
 
