@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -231,8 +232,10 @@ def variables(held: Held, inventory: Path, records: Path) -> dict[str, Any]:
 
 def hand_over(city: City, state: Path, path: Path) -> list[str]:
     """Copy a record to every operations node; returns those that did not take it."""
-    place = f"{REMOTE}/{path.name}"
-    receive = f"sudo sh -c 'umask 022; mkdir -p {REMOTE}; cat >{place}.new && mv {place}.new {place}'"
+    place = shlex.quote(f"{REMOTE}/{path.name}")
+    receive = "sudo sh -c " + shlex.quote(
+        f"umask 022; mkdir -p {REMOTE}; cat >{place}.new && mv -f {place}.new {place}"
+    )
     missed = []
     for node in city.nodes.values():
         if node.role is NodeRole.OPERATIONS:

@@ -54,11 +54,16 @@ class NotBegunError(DrillError):
         self.put_back = put_back
 
 
+class StoppedError(Exception):
+    """Somebody asked to stop while a person was being asked something."""
+
+
 class Stop:
     """Whether somebody asked to stop (Ctrl-C, SIGTERM): the stage ends, and the fall back runs undisturbed."""
 
     def __init__(self) -> None:
         self.asked = False
+        self._at_once = False
 
     def __call__(self) -> bool:
         return self.asked
@@ -69,6 +74,9 @@ class Stop:
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.asked = True
+            if self._at_once:
+                self._at_once = False
+                raise StoppedError
 
         before = {
             number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -78,6 +86,15 @@ class Stop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise StoppedError as soon as a signal arrives: Python would go on reading an answer after it."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
 
 
 def hold(
@@ -97,7 +114,7 @@ def hold(
                 seen.moments["started"] = held.now()
             stage = _play(held, stages, name, seen, say, stop)
             if name == "decide" and stage.outcome is Outcome.DONE:
-                stage = _decided(held, stage, decide, seen)
+                stage = _decided(held, stage, decide, seen, stop)
             done.append(stage)
             if stage.outcome is not Outcome.DONE:
                 break
@@ -136,8 +153,12 @@ def _play(
     return Stage(name=name, started_at=_text(began), seconds=seconds, outcome=outcome, detail=problem)
 
 
-def _decided(held: Held, stage: Stage, decide: Callable[[], bool], seen: measuring.Seen) -> Stage:
-    yes = decide()
+def _decided(held: Held, stage: Stage, decide: Callable[[], bool], seen: measuring.Seen, stop: Stop) -> Stage:
+    try:
+        with stop.at_once():
+            yes = decide()
+    except StoppedError:
+        yes = False
     moment = held.now()
     if yes:
         seen.moments["decided"] = moment
@@ -147,7 +168,7 @@ def _decided(held: Held, stage: Stage, decide: Callable[[], bool], seen: measuri
         started_at=stage.started_at,
         seconds=round(seconds, 3),
         outcome=Outcome.DONE if yes else Outcome.FAILED,
-        detail="" if yes else "it was decided not to recover",
+        detail="" if yes else "stopped" if stop.asked else "it was decided not to recover",
     )
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from rich.cells import cell_len
 
-from checks.drills.cli import drill, exit_code
+from checks.drills.cli import drill, exit_code, hand_over
 from checks.drills.record import Issue, write_record
+from inventories.load import load_city
 from tests.checks.drills.examples import example
 
+LAB = Path(__file__).resolve().parents[3] / "inventories/lab"
 NAME = "restore-system-offsite"
 
 
@@ -107,3 +110,24 @@ def test_exit_codes() -> None:
     assert exit_code(example()) == 0
     assert exit_code(example(issues=(issue,))) == 2
     assert exit_code(example(reached=4, aborted=True)) == 1
+
+
+def test_a_record_of_any_name_is_handed_over_whole(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remote command runs in a real shell; only the way there and the account's rights are left out."""
+    kept = tmp_path / "kept"
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "ssh").write_text('#!/bin/sh\nshift 3\nexec sh -c "$*"\n')
+    (programs / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr("checks.drills.cli.REMOTE", str(kept))
+    path = tmp_path / "it's $(touch x); a record.json"
+    path.write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert hand_over(load_city(LAB), state, path) == []
+    assert [(one.name, one.read_text()) for one in kept.iterdir()] == [(path.name, "{}")]
+    assert not (tmp_path / "x").exists()

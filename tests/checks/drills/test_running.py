@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 
@@ -145,6 +147,31 @@ def test_ctrl_c_ends_the_stage_and_not_the_way_back(held: Held, number: signal.S
     assert script.played == ["prepare", "inject", "detect", "decide", "recover", FALLBACK]
     assert record.aborted
     assert not record.success
+    assert record.fallback.outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_at_the_question_ends_the_drill_at_once(held: Held, number: signal.Signals) -> None:
+    """The question waits at a real terminal, and nobody answers."""
+    script, stop = Script(held), Stop()
+    controller, terminal = os.openpty()
+    signaller = threading.Timer(0.2, os.kill, (os.getpid(), number))
+    answer = threading.Timer(10, os.write, (controller, b"y\n"))  # so that a test that fails also ends
+
+    def ask() -> bool:
+        signaller.start()
+        answer.start()
+        return click.confirm("Recover it?", default=True)
+
+    with os.fdopen(terminal) as source, pytest.MonkeyPatch.context() as patch, stop.listening():
+        patch.setattr("sys.stdin", source)
+        record = hold(held, script, ask, lambda line: None, stop)
+    answer.cancel()
+    os.close(controller)
+    assert script.played == ["prepare", "inject", "detect", "decide", FALLBACK]
+    assert record.aborted
+    assert record.timeline.decided is None
+    assert next(stage for stage in record.stages if stage.name == "decide").detail == "stopped"
     assert record.fallback.outcome is Outcome.DONE
 
 
