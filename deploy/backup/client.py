@@ -19,7 +19,15 @@ PACKAGES = ("restic", "python3")
 #: The account that jobs run under.
 USER = "jizuo-backup"
 CONFIGURATION = "/etc/jizuo/backup"
+KEYS = f"{CONFIGURATION}/keys"
 LIBRARY = "/usr/local/lib/jizuo/jizuo_backup"
+#: Of these a client has what its policies need and nothing else: no key outlives its policy or its copy.
+EXCLUSIVE = (
+    f"{CONFIGURATION}/*.json",
+    f"{KEYS}/*",
+    f"{LIBRARY}/*.py",
+    "/etc/systemd/system/jizuo-backup@*.timer",
+)
 #: A repository check and a restore test at least this often, in seconds.
 VERIFY_EVERY = 86400
 #: In how many checks all data of a repository is read: a week, at one a day.
@@ -104,11 +112,3 @@ def job_files(
     }
     text = json.dumps(configuration, indent=1, ensure_ascii=False) + "\n"
     return [*files, File(f"{folder}/{job.policy}.json", text)]
-
-
-def removed_policy(policy: str) -> list[File]:
-    """What shall no longer be there of a policy that the inventory no longer has on this client."""
-    return [
-        File(f"/etc/systemd/system/{timer_name(policy)}", None),
-        File(f"{CONFIGURATION}/{policy}.json", None),
-    ]

@@ -25,6 +25,8 @@ from inventories.hosts import BackupJob, HostData
 
 #: The keys of a recovery stand apart from those of the node's own jobs, readable by root alone.
 CONFIGURATION = "/etc/jizuo/recovery"
+#: A web server that is down reads its configuration when it starts, and cannot be told to do so before.
+_SERVING = "systemctl is-active -q nginx"
 
 
 class RecoveryError(Exception):
@@ -84,14 +86,18 @@ def recover() -> None:
         raise RecoveryError("say --data recovery=present, or recovery=absent")
     hosts = all_hosts()
     recovery = asked_for(hosts, asked["client"], asked["policy"], asked["system"])
-    wanted = [*key_files(recovery, hosts), place(recovery)]
+    keys, places = key_files(recovery, hosts), [place(recovery)]
     if asked["recovery"] == "present":
         debian_packages(name="restic", names=client.PACKAGES)
-        wanted += client.program()
+        keys += client.program()
     else:
-        wanted = [msgspec.structs.replace(file, content=None) for file in wanted]
+        keys, places = (
+            [msgspec.structs.replace(file, content=None) for file in some] for some in (keys, places)
+        )
+    # Apart from the web server's files: whatever state it is in, keys that are taken back stay away.
+    files(name="keys of the recovery", wanted=keys)
     files(
-        name="keys and place of the recovery",
-        wanted=wanted,
-        activate=["nginx -q -t", "systemctl reload nginx"],
+        name="place of the recovery",
+        wanted=places,
+        activate=[f"! {_SERVING} || nginx -q -t", f"! {_SERVING} || systemctl reload nginx"],
     )

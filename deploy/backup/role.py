@@ -20,15 +20,23 @@ PACKAGES = (*client.PACKAGES, *server.PACKAGES)
 
 
 class BackupPolicies(FactBase[list[str]]):
-    """The policies that this host has a configuration of."""
+    """The policies that this host has a configuration of, or a key."""
 
     default = list
 
     def command(self) -> str:
-        return f"ls -1 {shlex.quote(client.CONFIGURATION)} 2>/dev/null || true"
+        return f"ls -1 {shlex.quote(client.CONFIGURATION)} {shlex.quote(client.KEYS)} 2>/dev/null || true"
 
     def process(self, output: Iterable[str]) -> list[str]:
-        return sorted(name.removesuffix(".json") for name in output if name.endswith(".json"))
+        found = set()
+        for name in output:
+            # A key is `<policy>@<node>.password` or `.repository`, whatever a cut short deploy added to that.
+            policy, at, _ = name.partition("@")
+            if at:
+                found.add(policy)
+            elif name.endswith(".json"):
+                found.add(name.removesuffix(".json"))
+        return sorted(found)
 
 
 @deploy("backup")
@@ -74,16 +82,19 @@ def jobs() -> None:
     )
     if gone:
         units(name="policies that ended", stopped=[client.timer_name(policy) for policy in gone])
-    files(name="backup jobs", wanted=job_set(gone), activate=["systemctl daemon-reload"])
+    files(
+        name="backup jobs",
+        wanted=job_set(),
+        activate=["systemctl daemon-reload"],
+        exclusive=client.EXCLUSIVE,
+    )
     units(name="backup timers", running=[client.timer_name(policy) for policy in wanted])
 
 
-def job_set(gone: list[str]) -> list[File]:
-    """Every file of this host's jobs; those of policies that are gone shall not be there."""
+def job_set() -> list[File]:
+    """Every file of this host's jobs."""
     data, store, hosts = here(), secret_store(), all_hosts()
-    found = {file.path: file for policy in gone for file in client.removed_policy(policy)}
-    for file in [*client.program(), client.unit(data)]:
-        found[file.path] = file
+    found = {file.path: file for file in [*client.program(), client.unit(data)]}
     for job in data.backups:
         for file in [*client.job_files(store, data, job, hosts), client.timer(data, job)]:
             found[file.path] = file

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -107,14 +107,17 @@ class FakeCity:
         return self.sent
 
     def _file_states(self, command: str) -> list[str] | None:
-        match = re.fullmatch(r"for path in (.*?); do if \[ -f .*", command)
+        match = re.fullmatch(r"for path in (.*?); do if \[ -e .*jizuo-old.*", command)
         if match is None:
             return None
         known = self.files.get(self._current, {})
         lines = []
-        for path in shlex.split(match[1]):
-            if "*" in path:
-                continue
+        paths = [
+            name
+            for path in shlex.split(match[1])
+            for name in ([one for one in known if PurePosixPath(one).match(path)] if "*" in path else [path])
+        ]
+        for path in dict.fromkeys(paths):
             state = known[path].state if path in known and not self.new else "absent"
             lines.append(f"absent {path}" if state == "absent" else f"{state} {path}")
         return lines

@@ -10,6 +10,7 @@ import pytest
 
 from deploy.backup import client, role, server
 from deploy.backup.recovery import RecoveryError, asked_for, key_files, place
+from deploy.hoststate.files import File
 from deploy.pyinfra_inventory import pyinfra_groups
 from deploy.secrets import SecretStore
 from inventories.hosts import HostData
@@ -30,11 +31,11 @@ def _policies(city: FakeCity, command: str) -> list[str] | None:
     if not command.startswith("ls -1 /etc/jizuo/backup"):
         return None
     known = city.files.get(city._current, {})
-    return (
-        []
-        if city.new
-        else [path.rpartition("/")[2] for path in known if path.startswith("/etc/jizuo/backup/")]
-    )
+    return [
+        path.rpartition("/")[2]
+        for path, file in known.items()
+        if path.startswith("/etc/jizuo/backup/") and file.content is not None and not city.new
+    ]
 
 
 def test_a_client_gets_a_job_and_its_repositories_let_it_in(city: FakeCity, tmp_path: Path) -> None:
@@ -79,14 +80,37 @@ def test_no_secret_shows_on_a_command_line_and_each_is_private_here(city: FakeCi
         assert path.read_text().splitlines()[-2 if "pem" in path.name else 0] not in lines
 
 
+def there(city: FakeCity, host: str, *names: str) -> list[str]:
+    """The files of these suffixes that the host holds."""
+    return [
+        path for path, file in city.files[host].items() if path.endswith(names) and file.content is not None
+    ]
+
+
 def test_a_policy_that_ended_is_taken_off_its_client(city: FakeCity) -> None:
     city.run(role.backup, "cloud-1")
-    before = city.answers[-1]
-    city.answers[-1] = lambda command: (
-        None if (found := before(command)) is None else [*found, "an-old-policy.json"]
-    )
+    old = [
+        "/etc/jizuo/backup/an-old-policy.json",
+        "/etc/jizuo/backup/keys/an-old-policy@backup-1.password",
+        "/etc/jizuo/backup/keys/an-old-policy@backup-1.repository",
+        "/etc/jizuo/backup/keys/gov-service@backup-9.password",  # a copy that the policy no longer has
+        "/etc/systemd/system/jizuo-backup@an-old-policy.timer",
+        f"{client.LIBRARY}/a_former_module.py",
+    ]
+    before = there(city, CLOUD, "")
+    city.files[CLOUD].update({path: File(path, "old") for path in old})
     sent = city.run(role.backup, "cloud-1")[CLOUD]
     assert any("systemctl disable --quiet --now -- jizuo-backup@an-old-policy.timer" in one for one in sent)
+    assert there(city, CLOUD, "") == before
+    assert city.run(role.backup, "cloud-1") == {}
+
+
+def test_keys_go_from_a_host_that_has_no_policy_any_more(city: FakeCity) -> None:
+    city.run(role.backup, "ops-1")
+    key = "/etc/jizuo/backup/keys/an-old-policy@backup-1.password"
+    city.files["@fake/ops-1"] = {key: File(key, "old")}
+    city.run(role.backup, "ops-1")
+    assert there(city, "@fake/ops-1", ".password") == []
 
 
 def test_the_units_are_hardened() -> None:
