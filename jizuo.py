@@ -38,6 +38,10 @@ COMMANDS = {
 class FrontDoor(click.Group):
     """A group that imports a subcommand's module only when that subcommand runs."""
 
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run; usage speaks of `jizuo`, whichever file started it: jizuo.py or the console script."""
+        return super().main(*arguments, **{"prog_name": "jizuo", **settings})
+
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -45,7 +49,18 @@ class FrontDoor(click.Group):
         registered = COMMANDS.get(name)
         if registered is None:
             return None
-        command = getattr(importlib.import_module(registered.module), registered.attribute)
+        try:
+            module = importlib.import_module(registered.module)
+        except ModuleNotFoundError as error:
+            # An installed kit has no tests; any other module that is missing is a fault of the kit.
+            if registered.module.partition(".")[0] != "tests" or error.name not in (
+                "tests",
+                registered.module,
+            ):
+                raise
+            message = f"jizuo {name} needs the source tree; run ./jizuo {name} there"
+            raise click.ClickException(message) from error
+        command = getattr(module, registered.attribute)
         assert isinstance(command, click.Command)  # noqa: S101 - the table above is wrong otherwise
         return command
 
@@ -55,7 +70,7 @@ class FrontDoor(click.Group):
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
         if arguments and arguments[0] not in COMMANDS:
-            context.fail(f"no such command: {arguments[0]}; the commands are: {', '.join(COMMANDS)}")
+            context.fail(f"no such command: {arguments[0]}; the commands are:\n  {', '.join(COMMANDS)}")
         return super().resolve_command(context, arguments)
 
 
@@ -69,7 +84,7 @@ Examples:
   sudo jizuo lab up
   sudo jizuo demo --keep""",
 )
-@click.version_option(package_name="jizuo")
+@click.version_option(package_name="jizuo", prog_name="jizuo")
 def main() -> None:
     """jizuo (基座): the digital base of a city as code."""
 

@@ -150,7 +150,10 @@ def show(path: Path, name: str | None, depth: str | None, as_json: bool) -> None
     """Print the tree of PATH, or all that is known and derived of the object NAME.
 
     NAME is the id of a division, site, node, link, system, unit or backup policy, or the name of any of
-    them; a division's name may be given with those above it, as 慈化镇/余坊村委会.
+    them.
+
+    A division's name may be given with those above it, as 慈化镇/余坊村委会.
+
     Exit code 1: no such object, or problems in the inventory.
     """
     city = load_or_exit(path)
