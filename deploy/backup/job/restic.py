@@ -157,6 +157,15 @@ class Restic:
             raise JobError("no_snapshot", f"{self.place.node} holds no snapshot of {tag} of {host}")
         return Snapshot(found[-1]["id"], found[-1]["time"], found[-1].get("original", ""))
 
+    def files_of(self, snapshot: str) -> set[str]:
+        """The paths of all regular files that a snapshot holds, as :func:`listed_as` has them.
+
+        Raises:
+            JobError: the repository cannot be read.
+        """
+        done = self.must("ls", "--no-lock", "--json", snapshot)
+        return {one["path"] for one in messages(done) if one.get("type") == "file"}
+
 
 def failure(node: str, verb: str, done: Done) -> JobError:
     """The error for a run of restic that failed."""
@@ -189,6 +198,11 @@ def messages(done: Done) -> list[dict[str, Any]]:
 def pattern_of(path: bytes) -> str:
     """A path as an --include pattern of restic that means exactly that path (Go's filepath.Match)."""
     return re.sub(r"([*?\[\]\\])", r"\\\1", os.fsdecode(path))
+
+
+def listed_as(path: bytes) -> str:
+    """A path as restic's JSON has it: each byte that is not UTF-8 is U+FFFD (Go's encoding/json)."""
+    return re.sub("[\udc80-\udcff]", "\ufffd", path.decode("utf-8", "surrogateescape"))
 
 
 def _secrets(path: str) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from . import manifest
 from .configuration import Configuration
-from .restic import JobError, Restic, family_that_answers, pattern_of
+from .restic import JobError, Restic, family_that_answers, listed_as, pattern_of
 from .state import now, text
-from .steps import remove_tree
+from .steps import NAMED, remove_tree
 
 
 def restore(
@@ -22,13 +22,16 @@ def restore(
 ) -> dict[str, Any]:
     """Restore `path` as the newest snapshot in the repository on `node` has it, to that same path.
 
-    The data wait beside their place until every file has been compared with the manifest that was taken at
-    backup time, and are renamed into it at once. Data that are there are never written over.
+    The data wait beside their place until every file of the snapshot has been compared with the manifest that
+    was taken at backup time, and are renamed into it at once. Data that are there are never written over.
+    Files of the manifest that the snapshot does not list (excluded, gone before restic came to them, or
+    unreadable) are told and no reason to refuse.
 
     Returns:
         What happened: `policy`, `host`, `repository`, `path`, `snapshot`, `snapshot_at` (restic's time),
         `started_at`, `ended_at`, `seconds`, `family`, `files` (compared and the same), `total_bytes`,
-        `changed` (written to while they were backed up), `mismatched`, `missing`.
+        `changed` (written to while they were backed up), `mismatched`, `missing`, `not_in_snapshot`
+        (how many files of the manifest the snapshot never held) and the `first_not_in_snapshot` of them.
 
     Raises:
         JobError: nothing was put in place; the message says why.
@@ -50,7 +53,7 @@ def restore(
     os.mkdir(stage, 0o700)
     try:
         sums_path = os.path.join(state_folder, configuration.policy + ".manifest")
-        comparison = _fetch(restic, snapshot.id, stage, path, sums_path)
+        comparison, absent = _fetch(restic, snapshot.id, stage, path, sums_path)
         if comparison.mismatched or comparison.missing:
             bad = [os.fsdecode(one) for one in (comparison.mismatched + comparison.missing)[:3]]
             raise JobError(
@@ -78,10 +81,15 @@ def restore(
         "changed": len(comparison.changed),
         "mismatched": len(comparison.mismatched),
         "missing": len(comparison.missing),
+        "not_in_snapshot": len(absent),
+        "first_not_in_snapshot": [one.decode("utf-8", "backslashreplace") for one in absent[:NAMED]],
     }
 
 
-def _fetch(restic: Restic, snapshot: str, stage: str, path: str, sums_path: str) -> manifest.Comparison:
+def _fetch(
+    restic: Restic, snapshot: str, stage: str, path: str, sums_path: str
+) -> tuple[manifest.Comparison, list[bytes]]:
+    """Restore into `stage` and compare; also which files of the manifest the snapshot does not list."""
     includes = [
         argument for one in (path, sums_path) for argument in ("--include", pattern_of(os.fsencode(one)))
     ]
@@ -95,6 +103,9 @@ def _fetch(restic: Restic, snapshot: str, stage: str, path: str, sums_path: str)
         raise JobError("no_manifest", f"snapshot {snapshot[:8]} holds no manifest: {error}") from error
     below = os.fsencode(path) + b"/"
     wanted = {name: digest for name, digest in sums.items() if name.startswith(below)}
-    if not wanted or not os.path.isdir(stage + path):
+    listed = restic.files_of(snapshot)
+    held = {name: digest for name, digest in wanted.items() if listed_as(name) in listed}
+    if not held or not os.path.isdir(stage + path):
         raise JobError("nothing_restored", f"snapshot {snapshot[:8]} holds nothing at {path}")
-    return manifest.compare(root, wanted, scanned_ns)
+    absent = [name for name in wanted if name not in held]
+    return manifest.compare(root, held, scanned_ns), absent

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import manifest
 from .configuration import Configuration, RepositoryPlace
-from .restic import Done, JobError, Restic, failure, family_that_answers, messages, pattern_of
+from .restic import Done, JobError, Restic, failure, family_that_answers, listed_as, messages, pattern_of
 from .state import State, now, seconds_since, text
 
 #: How many paths a state names at most.
@@ -219,8 +219,8 @@ class Job:
         step.update(snapshot=snapshot[:8], snapshot_at=self.state.data["backup"]["snapshot_at"])
         candidates = self.stable
         if configuration.exclude:
-            held = self._files_in(place, snapshot)
-            candidates = {name: entry for name, entry in candidates.items() if os.fsdecode(name) in held}
+            held = self.restic[place.node].files_of(snapshot)
+            candidates = {name: entry for name, entry in candidates.items() if listed_as(name) in held}
         chosen = manifest.sample(candidates, snapshot, configuration.sample_files, configuration.sample_bytes)
         if not chosen:
             raise JobError("no_sample", "every file changed while it was backed up; nothing can be compared")
@@ -242,10 +242,6 @@ class Job:
                 f"{len(found.missing)} are missing: "
                 f"{', '.join(_names(found.mismatched + found.missing)[:3])}",
             )
-
-    def _files_in(self, place: RepositoryPlace, snapshot: str) -> set[str]:
-        done = self.restic[place.node].must("ls", "--no-lock", "--json", snapshot)
-        return {one["path"] for one in messages(done) if one.get("type") == "file"}
 
     # What all steps share
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import ssl
 import subprocess
 import urllib.error
@@ -15,7 +16,7 @@ import pytest
 from deploy.backup.certificates import AUTHORITY, authority, server_certificate
 from deploy.backup.credentials import login, login_line
 from deploy.secrets import SecretStore
-from tests.deploy.backup.conftest import CLIENT, POLICY, Client
+from tests.deploy.backup.conftest import CLIENT, POLICY, Client, edit_configuration, without_copy, wrap_restic
 
 
 def ask(client: Client, method: str, path: str, who: str = CLIENT, password: str | None = None) -> int:
@@ -159,6 +160,27 @@ case " $* " in *" restore "*)
     assert "1 are missing" in done.stderr
     assert not client.data.exists()
     assert not list(client.data.parent.glob(".restore-*"))
+
+
+def test_what_the_snapshot_never_held_is_told_and_does_not_stop_a_restore(client: Client) -> None:
+    """One file is excluded, one is gone before restic comes to it, and one stays whose name is no UTF-8."""
+    without_copy(client)
+    edit_configuration(client, exclude=["*.tmp"])
+    (client.data / "cache.tmp").write_text("not worth keeping")
+    odd = Path(os.fsdecode(os.fsencode(client.data) + b"/\xe5\xae-\xd2\xcb.csv"))
+    odd.write_text("kept")
+    gone = client.data / "data/2.csv"
+    wrap_restic(client, f"""case " $* " in *" backup "*) rm '{gone}';; esac; exec "$RESTIC" "$@\"""")
+    code, output = client.run()
+    assert code == 0, output
+    client.data.rename(client.root / "lost")
+    done = restore(client, client.data, "backup-1")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["files"], said["mismatched"], said["missing"], said["not_in_snapshot"]) == (9, 0, 0, 2)
+    assert sorted(said["first_not_in_snapshot"]) == [str(client.data / "cache.tmp"), str(gone)]
+    assert odd.read_text() == "kept"
+    assert not gone.exists()
 
 
 def test_a_restore_from_nowhere_is_told(client: Client) -> None:
