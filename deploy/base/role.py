@@ -43,7 +43,8 @@ def base() -> None:
         name="SSH server",
         wanted=ssh_server(data),
         validate=["visudo -cqf {/etc/sudoers.d/jizuo}", "sshd -t -f {/etc/ssh/sshd_config}"],
-        activate=["systemctl reload ssh"],
+        activate=["systemctl reload-or-restart ssh"],
+        confirm=["systemctl is-active -q ssh"],
     )
     files(
         name="kernel settings",
