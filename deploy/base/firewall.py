@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 import base64
-import shlex
+import hashlib
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pyinfra import host
-from pyinfra.api import FunctionCommand, StringCommand, operation
+from pyinfra.api import FactBase, FunctionCommand, StringCommand, operation
 from pyinfra.api.exceptions import OperationError
 
-from deploy.hoststate.files import File, FileStates
+from deploy.hoststate.files import File
 
 CONFIGURATION = "/etc/nftables.conf"
+#: Digest of the table as the kernel listed it, without counters, when the rules were found good.
+STAMP = "/var/lib/jizuo/nftables.sha256"
+#: The rules to go back to; it is there as long as new rules are on trial.
+BEFORE = "/run/jizuo-nft-before"
 #: How long a host waits for word that it can still be reached before it goes back to its old rules, in seconds.
 PATIENCE = 20
+
+#: `-s` leaves the counters out: the same rules list the same at any time and after a reboot.
+_LISTING = "nft -s list table inet jizuo"
+
+
+class RulesState(FactBase[dict[str, str]]):
+    """The rules of a host: `file` as :attr:`File.state` has it, `loaded` and `kept` digests of the kernel's table.
+
+    `loaded` is what the kernel has now, `kept` what it had when the rules were found good; `none` where there
+    is no such thing.
+    """
+
+    default = dict
+
+    def command(self) -> str:
+        return (
+            f"file=$(sha256sum <{CONFIGURATION} 2>/dev/null) "
+            f"&& printf 'file %s %s\\n' \"${{file%% *}}\" \"$(stat -c '%a %U %G' {CONFIGURATION})\"; "
+            f"if table=$({_LISTING} 2>/dev/null); then table=$(printf '%s\\n' \"$table\" | sha256sum); "
+            "else table=none; fi; printf 'loaded %s\\n' \"${table%% *}\"; "
+            f"printf 'kept %s\\n' \"$(cat {STAMP} 2>/dev/null || echo none)\""
+        )
+
+    def process(self, output: Iterable[str]) -> dict[str, str]:
+        return dict(line.split(" ", 1) for line in output if " " in line)
 
 
 @operation()
@@ -28,16 +57,21 @@ def firewall(rules: str, reach: Sequence[str]) -> Iterator[StringCommand | Funct
 
     The new rules are checked with `nft -c`, loaded, and kept only after a new SSH connection to every address
     of `reach` has been answered. Otherwise, also when the controller dies in between, the host puts its old
-    rules back after :data:`PATIENCE` seconds.
+    rules back after :data:`PATIENCE` seconds. Rules that somebody changed or flushed in the kernel are loaded
+    again, even if the file is as it shall be.
     """
-    file = File(CONFIGURATION, rules, mode="600")
-    states = host.get_fact(FileStates, paths=(CONFIGURATION,)) or {}
-    if states.get(CONFIGURATION) == file.state:
+    state = host.get_fact(RulesState) or {}
+    loaded = state.get("loaded", "none")
+    if (
+        state.get("file") == File(CONFIGURATION, rules, mode="600").state
+        and loaded != "none"
+        and loaded == state.get("kept")
+    ):
         host.noop("the rules are as they shall be")
         return
     yield StringCommand("/bin/sh -s", _stdin=try_script(rules))
     yield FunctionCommand(_must_answer, [list(reach)], {})
-    yield StringCommand("/bin/sh -s", _stdin=KEEP)
+    yield StringCommand("/bin/sh -s", _stdin=keep_script(rules))
 
 
 def try_script(rules: str) -> str:
@@ -45,7 +79,15 @@ def try_script(rules: str) -> str:
     encoded = base64.encodebytes(rules.encode()).decode().rstrip("\n")
     return f"""set -eu
 umask 077
-trial={shlex.quote(CONFIGURATION)}.jizuo
+trial={CONFIGURATION}.jizuo
+before={BEFORE}
+# Rules still on trial were never found good: they are no state to go back to. Restored first, disarmed then:
+# whatever ends this script in between, the old rules are there.
+if [ -e "$before" ]; then
+    nft -f "$before" || [ ! -e "$before" ]
+fi
+systemctl stop jizuo-nft-rollback.timer jizuo-nft-rollback.service 2>/dev/null || true
+rm -f "$before"
 base64 -d >"$trial" <<'END'
 {encoded}
 END
@@ -54,18 +96,32 @@ if ! nft -c -f "$trial" >&2 </dev/null; then
     echo 'nft refuses the new rules; nothing was changed' >&2
     exit 1
 fi
-{{ echo 'flush ruleset'; nft list ruleset; }} >/run/jizuo-nft-before
-systemctl stop jizuo-nft-rollback.timer jizuo-nft-rollback.service 2>/dev/null || true
+{{ echo 'flush ruleset'; nft list ruleset; }} >"$before.new"
+mv -f "$before.new" "$before"
 systemd-run --quiet --collect --unit=jizuo-nft-rollback --on-active={PATIENCE}s --timer-property=AccuracySec=100ms \\
-    nft -f /run/jizuo-nft-before
+    sh -c "nft -f $before && rm -f $before $trial"
 nft -f "$trial"
 """
 
 
-KEEP = f"""set -eu
+def keep_script(rules: str) -> str:
+    """The script that makes the rules on trial the host's own; it refuses any but `rules`; pure."""
+    digest = hashlib.sha256(rules.encode()).hexdigest()
+    return f"""set -eu
+umask 077
+trial={CONFIGURATION}.jizuo
+if [ "$(sha256sum <"$trial")" != "{digest}  -" ]; then
+    echo 'another deploy has put other rules on trial; run again' >&2
+    exit 1
+fi
 systemctl stop jizuo-nft-rollback.timer
-mv -f {CONFIGURATION}.jizuo {CONFIGURATION}
-rm -f /run/jizuo-nft-before
+table=$({_LISTING})
+table=$(printf '%s\\n' "$table" | sha256sum)
+( umask 022; mkdir -p {STAMP.rpartition("/")[0]} )
+printf '%s\\n' "${{table%% *}}" >{STAMP}.new
+mv -f {STAMP}.new {STAMP}
+mv -f "$trial" {CONFIGURATION}
+rm -f {BEFORE}
 """
 
 

@@ -38,6 +38,7 @@ class FakeCity:
         sent: What each host got in the last run: commands that are not facts, scripts and uploads.
         asked: How many fact commands each host answered in the last run.
         history: Commands and scripts of all runs.
+        loaded: Digest of the firewall's table in every kernel; 5f is that of the rules that were deployed.
     """
 
     def __init__(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,9 +46,10 @@ class FakeCity:
         for account in ACCOUNTS:
             ensure_key(state / "ssh" / account, account)
         (state / "known_hosts").write_text("ops-1 ssh-ed25519 AAAA\n")
-        self.answers: list[Answer] = [self._file_states, self._installed, self._unit_states]
+        self.answers: list[Answer] = [self._file_states, self._installed, self._unit_states, self._rules]
         self.files: dict[str, dict[str, File]] = {}
         self.new = True
+        self.loaded = "5f"
         self.sent: dict[str, list[str]] = {}
         self.asked: dict[str, int] = {}
         self.history: list[str] = []
@@ -134,3 +136,11 @@ class FakeCity:
             return None
         state = "inactive disabled" if self.new else "active enabled"
         return [f"{unit} {state}" for unit in shlex.split(match[1])]
+
+    def _rules(self, command: str) -> list[str] | None:
+        if "nft -s list table inet jizuo" not in command:
+            return None
+        rules = self.files.get(self._current, {}).get("/etc/nftables.conf")
+        if rules is None or self.new:
+            return ["loaded none", "kept none"]
+        return [f"file {rules.state}", f"loaded {self.loaded}", "kept 5f"]

@@ -49,6 +49,15 @@ def test_a_host_that_has_everything_is_sent_nothing(city: FakeCity, role: object
     assert max(city.asked.values()) <= budget, "remote commands of a run that changes nothing"
 
 
+@pytest.mark.parametrize("loaded", ["none", "77"])
+def test_rules_that_the_kernel_lost_are_sent_again(city: FakeCity, loaded: str) -> None:
+    city.run(base, "cloud-1")
+    city.loaded = loaded
+    sent = city.run(base, "cloud-1")
+    assert len(sent["@fake/cloud-1"]) == 2, "rules on trial, rules kept"
+    assert "systemd-run" in sent["@fake/cloud-1"][0]
+
+
 def test_each_host_is_sent_its_own_and_no_other_s(city: FakeCity) -> None:
     city.run(base, *NAMES)
     for name, data in DATA.items():

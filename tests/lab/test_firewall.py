@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.base.firewall import PATIENCE
+from deploy.base.firewall import PATIENCE, keep_script, try_script
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
 from inventories.hosts import Source, host_data
@@ -63,8 +63,6 @@ def test_the_extranet_reaches_what_the_inventory_opens_and_nothing_else(
 
 
 def test_rules_that_nft_refuses_change_nothing(lab: Lab, on: Execute) -> None:
-    from deploy.base.firewall import try_script
-
     before = on("client-1", "nft", "list", "ruleset").stdout
     done = on(
         "client-1",
@@ -117,6 +115,40 @@ def test_a_lock_out_is_undone_by_the_host_itself(lab: Lab, on: Execute, tmp_path
         time.sleep(0.5)
     assert without_counts(on("client-2", "nft", "list", "ruleset").stdout) == without_counts(before)
     assert jizuo("deploy", str(ROOT / "inventories/lab"), "base", "--limit", "client-2").returncode == 0
+
+
+def test_bad_rules_twice_in_a_row_do_not_become_the_way_back(lab: Lab, on: Execute) -> None:
+    """The second trial falls into the patience of the first one: its way back is the rules before both."""
+    before = without_counts(on("client-2", "nft", "list", "ruleset").stdout)
+    lockout = (
+        "table inet jizuo\ndelete table inet jizuo\ntable inet jizuo { chain input { "
+        "type filter hook input priority filter; policy drop; }; }\n"
+    )
+    for rules in (lockout, f"{lockout}# again\n"):
+        on("client-2", "sh", "-s", input=try_script(rules))
+        assert without_counts(on("client-2", "nft", "list", "ruleset").stdout) != before
+    late = on("client-2", "sh", "-s", check=False, input=keep_script(lockout))
+    assert late.returncode == 1, "the first run kept the rules of the second"
+    assert "other rules on trial" in late.stderr
+    deadline = time.monotonic() + PATIENCE + 10
+    while without_counts(on("client-2", "nft", "list", "ruleset").stdout) != before:
+        assert time.monotonic() < deadline, "the host did not come back"
+        time.sleep(0.5)
+    assert all(labs._banner(address) for address in lab.record.hosts["client-2"])
+
+
+def test_rules_flushed_in_the_kernel_are_seen_and_healed(
+    lab: Lab, on: Execute, deploy_json: Callable[..., tuple[int, dict[str, Any]]]
+) -> None:
+    before = without_counts(on("client-2", "nft", "list", "ruleset").stdout)
+    on("client-2", "nft", "flush", "ruleset")
+    code, _ = deploy_json("base", "--limit", "client-2", "--dry")
+    assert code == 2, "a host without rules counts as right"
+    code, result = deploy_json("base", "--limit", "client-2")
+    assert code == 0, result
+    assert without_counts(on("client-2", "nft", "list", "ruleset").stdout) == before
+    code, result = deploy_json("base", "--limit", "client-2")
+    assert (code, result["hosts"]["client-2"]["changed"]) == (0, [])
 
 
 def without_counts(rules: str) -> str:
