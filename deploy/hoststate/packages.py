@@ -26,6 +26,29 @@ class MissingDebianPackages(FactBase[list[str]]):
         return sorted(output)
 
 
+#: policy-rc.d is Debian's own switch (invoke-rc.d(8)); 101 means: action not allowed. This one says so only while
+#: the shell or its apt holds the lock: if they are killed, what stays behind allows everything, or asks the
+#: administrator's own policy, which waits beside it and is put back at the end.
+HOLD_SERVICES = r"""policy=/usr/sbin/policy-rc.d
+exec 8>/run/jizuo-packages.lock
+flock -w 60 8 || { echo 'another deploy installs packages on this host' >&2; exit 1; }
+put_back() {
+    if [ -e "$policy.jizuo-aside" ]; then mv -fT "$policy.jizuo-aside" "$policy"; else rm -f "$policy"; fi
+}
+cat >"$policy.jizuo" <<'END'
+#!/bin/sh
+flock -n /run/jizuo-packages.lock true || exit 101
+[ ! -x /usr/sbin/policy-rc.d.jizuo-aside ] || exec /usr/sbin/policy-rc.d.jizuo-aside "$@"
+exit 0
+END
+chmod 755 "$policy.jizuo"
+if [ -e "$policy" ] && ! cmp -s "$policy" "$policy.jizuo"; then mv -fT "$policy" "$policy.jizuo-aside"; fi
+trap put_back EXIT
+trap 'exit 129' HUP INT TERM
+mv -fT "$policy.jizuo" "$policy"
+"""
+
+
 @operation()
 def debian_packages(names: Sequence[str], without_starting: bool = False) -> Iterator[StringCommand]:
     """Packages that shall be installed, from the sources that the host already has.
@@ -53,9 +76,5 @@ def debian_packages(names: Sequence[str], without_starting: bool = False) -> Ite
         f"{transaction} || {{ apt-get -qq update >&2 </dev/null; {transaction}; }}"
     )
     if without_starting:
-        # policy-rc.d is Debian's own switch (invoke-rc.d(8)); 101 means: action not allowed.
-        install = (
-            "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; "
-            f"trap 'rm -f /usr/sbin/policy-rc.d' EXIT; {install}"
-        )
+        install = f"{HOLD_SERVICES}{install}"
     yield StringCommand("/bin/sh -s", _stdin=f"set -eu\n{install}\n")
