@@ -171,7 +171,8 @@ Examples:
   jizuo deploy inventories/lab base extranet --limit cihua --limit yufang
 
 \b
-Exit codes: 0 nothing to change or all done, 2 with --dry and changes pending, 1 failed."""
+Exit codes: 0 nothing to change or all done, 1 failed,
+2 with --dry: changes are pending."""
 )
 @click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("roles", nargs=-1, type=click.Choice(list(ROLES)))

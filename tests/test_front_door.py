@@ -22,8 +22,6 @@ from deploy.lab.demo import demo
 from deploy.lab.run import LabError
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Commands whose help has a line wider than 80 columns, still to be broken.
-STILL_WIDE = {("deploy",), ("demo",)}
 
 
 def front_door(
@@ -85,8 +83,6 @@ def test_every_command_has_help_with_examples_in_80_columns(names: tuple[str, ..
     assert shown.output.startswith(" ".join(("Usage: jizuo", *names)))
     assert "Examples:" in shown.output
     wide = [line for line in shown.output.splitlines() if cell_len(line) > 80]
-    if wide and names in STILL_WIDE:
-        pytest.xfail(f"still wider than 80 columns: {wide}")
     assert wide == []
 
 

@@ -14,7 +14,7 @@ from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
 from deploy.mirror_key import mirror_public_key
-from inventories.hosts import MIRROR_PORT, HostData
+from inventories.hosts import MIRROR_PORT, NODE_EXPORTER_PORT, HostData
 from inventories.records import Family
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -30,6 +30,9 @@ PACKAGES = (
     "ca-certificates",
 )
 
+#: Both families by name: without it the exporter takes what it finds at boot, which may be IPv4 alone.
+NODE_EXPORTER = f'# Written by jizuo.\nARGS="--web.listen-address=[::]:{NODE_EXPORTER_PORT}"\n'
+
 
 @deploy("base")
 def base() -> None:
@@ -39,11 +42,13 @@ def base() -> None:
     files(name="package source", wanted=package_source(data), activate=["apt-get -qq update"])
     debian_packages(name="packages", names=PACKAGES)
     files(name="accounts", wanted=accounts(data), activate=["systemd-sysusers /etc/sysusers.d/jizuo.conf"])
+    # One listener: a service that systemd's socket started cannot bind the port again when it reloads. Sessions
+    # outlive the restart (KillMode=process).
     files(
         name="SSH server",
         wanted=ssh_server(data),
         validate=["visudo -cqf {/etc/sudoers.d/jizuo}", "sshd -t -f {/etc/ssh/sshd_config}"],
-        activate=["systemctl reload-or-restart ssh"],
+        activate=["systemctl disable -q --now ssh.socket 2>/dev/null || true", "systemctl restart ssh"],
         confirm=["systemctl is-active -q ssh"],
     )
     files(
@@ -65,6 +70,11 @@ def base() -> None:
         validate=["rsyslogd -N1 -f {/etc/rsyslog.conf}"],
         activate=["systemctl restart systemd-journald rsyslog"],
         confirm=["systemctl is-active -q rsyslog"],
+    )
+    files(
+        name="node exporter",
+        wanted=[File("/etc/default/prometheus-node-exporter", NODE_EXPORTER)],
+        activate=["systemctl restart prometheus-node-exporter"],
     )
     firewall(name="firewall", rules=rules(data), reach=[data.management[family] for family in Family])
     units(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from pathlib import Path
 
 from deploy.lab.keys import ensure_key, private_write
@@ -66,6 +67,8 @@ def seed(places: Places, name: str, ipv4: str, ipv6: str) -> None:
     if not mask.is_symlink():
         mask.symlink_to("/dev/null")
     (upper / "etc/hostname").write_text(f"{name}\n", encoding="ascii")
+    # With an id of its own a host is no machine at its first boot, which would enable every unit (preset-all).
+    (upper / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n", encoding="ascii")
     key = places.host(name) / "ssh_host_ed25519_key"
     public = ensure_key(key, name)
     private_write(upper / "etc/ssh/ssh_host_ed25519_key", key.read_bytes())

@@ -56,8 +56,10 @@ def power_off(places: Places, host: str, links: Iterable[Link]) -> None:
         run(["ip", "-netns", namespace, "link", "delete", device], check=False)
     for flush in (
         ["address", "flush", "scope", "global"],
-        ["route", "flush", "table", "all"],
+        ["route", "flush", "table", "main"],
         ["-6", "route", "flush", "table", "main"],
+        # Down and up again makes the loopback's own routes anew, as a new machine has them.
+        ["link", "set", "lo", "down"],
     ):
         run(["ip", "-netns", namespace, *flush], check=False)
     run(["nsenter", f"--net={NAMESPACES / namespace}", "nft", "flush", "ruleset"], check=False)
