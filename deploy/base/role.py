@@ -56,7 +56,7 @@ def base() -> None:
         wanted=[
             File("/etc/sysctl.d/60-jizuo.conf", render(TEMPLATES / "sysctl.conf.j2", forwards=forwards(data)))
         ],
-        activate=["sysctl -q -p /etc/sysctl.d/60-jizuo.conf"],
+        activate=["/lib/systemd/systemd-sysctl /etc/sysctl.d/60-jizuo.conf"],
     )
     files(
         name="time",

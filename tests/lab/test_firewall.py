@@ -167,3 +167,26 @@ def test_rules_survive_a_reboot(
     code, result = deploy_json("base", "extranet", "--limit", "client-2")
     assert code == 0
     assert result["hosts"]["client-2"]["changed"] == [], "a reboot undid part of a deploy"
+
+
+def test_interfaces_that_exist_take_no_redirects_and_no_router_advertisements(
+    on: Execute, deploy_json: Callable[..., tuple[int, dict[str, Any]]]
+) -> None:
+    """Loosened on an interface that is up, and the settings' file altered: the deploy brings both back."""
+    names = [
+        f"net/{name}"
+        for interface in ("mgmt0", "default", "all")
+        for name in (
+            f"ipv4/conf/{interface}/accept_redirects",
+            f"ipv4/conf/{interface}/send_redirects",
+            f"ipv6/conf/{interface}/accept_redirects",
+            f"ipv6/conf/{interface}/accept_ra",
+            f"ipv6/conf/{interface}/autoconf",
+        )
+    ]
+    on("client-2", "sysctl", "-qw", *(f"{name}=1" for name in names if "mgmt0" in name))
+    on("client-2", "sh", "-c", "echo changed >>/etc/sysctl.d/60-jizuo.conf")
+    code, result = deploy_json("base", "--limit", "client-2")
+    assert code == 0, result
+    values = on("client-2", "sysctl", "-n", *names).stdout.split()
+    assert dict(zip(names, values, strict=True)) == dict.fromkeys(names, "0")
