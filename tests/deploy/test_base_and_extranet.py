@@ -41,7 +41,7 @@ def city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCity:
     return city
 
 
-@pytest.mark.parametrize(("role", "budget"), [(base, 26), (extranet, 8)])
+@pytest.mark.parametrize(("role", "budget"), [(base, 23), (extranet, 8)])
 def test_a_host_that_has_everything_is_sent_nothing(city: FakeCity, role: object, budget: int) -> None:
     sent = city.run(role, *NAMES)
     assert len(sent) == len(NAMES)
