@@ -17,6 +17,8 @@ HostName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-
 Identifier = HostName
 #: A network interface's name: Linux allows 15 bytes (IFNAMSIZ less the terminator).
 InterfaceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,14}\Z")]
+#: A private network's name: interface names are made of it, `lan-`, `vx-` or `to-` before it (15 bytes in all).
+NetworkName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?\Z")]
 #: A statistical division code (GB/T 2260, 10114): 2, 4, 6, 9 or 12 digits.
 DivisionCode = Annotated[str, msgspec.Meta(pattern=r"^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})\Z")]
 #: Seconds; inventory files write them with a unit: 30s, 15m, 4h, 7d.
@@ -51,7 +53,9 @@ class Plane(StrEnum):
 class SiteRole(StrEnum):
     """What a site is for."""
 
+    PROVINCE = "province"  # where the province's own router stands, above the city core
     CORE = "core"  # the city core, one site a plane
+    BORDER = "border"  # 互联网接入区: the way to the internet, and from the private zones into the public one
     ACCESS = "access"  # a division's place in the extranet: county, township, village
     CLOUD = "cloud"  # 政务云
     XINCHUANG = "xinchuang"  # 信创云
@@ -76,6 +80,8 @@ class OperatingSystemFamily(StrEnum):
 
     DEBIAN = "debian"  # apt: Debian, UOS d
     DNF = "dnf"  # openEuler, Kylin, UOS e and a, Anolis
+    VRP = "vrp"  # Huawei's routers: no Linux, configured over their own command line
+    COMWARE = "comware"  # H3C's routers, likewise
 
 
 class Architecture(StrEnum):
@@ -173,14 +179,35 @@ class Node(Record, frozen=True, gc=False):
     cloud: Cloud = Cloud.NONE
 
 
+class PrivateNetwork(Record, frozen=True):
+    """A department's own network on the extranet (专用网络区, file `private-networks.csv`): a routing table of its own.
+
+    `vni` is the VXLAN network identifier (RFC 7348, 24 bits) that carries it between routers. `ipv4` and `ipv6`
+    are the network's own prefixes, as the department brings them: two networks may have the same ones. Each site
+    where the network has a LAN takes a part of them, of `lan4` bits in IPv4 and of 64 in IPv6.
+    """
+
+    id: NetworkName
+    unit: Identifier
+    vni: Annotated[int, msgspec.Meta(ge=1, le=16777215)]
+    ipv4: str
+    ipv6: str
+    lan4: Annotated[int, msgspec.Meta(ge=8, le=29)] = 28
+    name: str = ""
+
+
 class Link(Record, frozen=True, gc=False):
-    """A link between two nodes (file `links.csv`); its id is the interface's name at both ends."""
+    """A link between two nodes (file `links.csv`); its id is the interface's name at both ends.
+
+    An access link whose `network` names a private network puts its host there, not on the site's public LAN.
+    """
 
     id: InterfaceName
     a: HostName
     b: HostName
     kind: LinkKind = LinkKind.UPLINK
     plane: Plane = Plane.BOTH
+    network: str = ""
 
 
 class System(Record, frozen=True):
@@ -262,7 +289,18 @@ class Management(Record, frozen=True):
 
 
 class Partner(Record, frozen=True):
-    """The prefixes of another prefecture city, where the off-site copies stand: an input, not planned here."""
+    """The prefixes of a neighbour, an input that is not planned here: the province, or another prefecture city.
+
+    `asn` is the AS number of the neighbour's router, 0 where it has none (a server of the off-site partner).
+    """
+
+    ipv4: str
+    ipv6: str
+    asn: Annotated[int, msgspec.Meta(ge=0, le=4294967294)] = 0
+
+
+class Internet(Record, frozen=True):
+    """The segment between the border router and the internet's provider: an input, not planned here."""
 
     ipv4: str
     ipv6: str
@@ -271,7 +309,7 @@ class Partner(Record, frozen=True):
 class Layout(Record, frozen=True):
     """The city as a whole (file `city.toml`).
 
-    `domain` is the zone of the hosts' names; `asn` the first of the private AS numbers (RFC 6996) that
+    `partners` are keyed by division code, the province's among them; `domain` is the zone of the hosts' names; `asn` the first of the private AS numbers (RFC 6996) that
     routers take; `time_zone` an IANA name.
     """
 
@@ -282,6 +320,7 @@ class Layout(Record, frozen=True):
     ipv4: Ipv4Layout
     management: Management
     partners: dict[str, Partner] = {}
+    internet: Internet | None = None
     asn: Annotated[int, msgspec.Meta(ge=4200000000, le=4294967294)] = 4200000000
     time_zone: str = "Asia/Shanghai"
 
@@ -301,4 +340,5 @@ class City(Record, frozen=True):
     units: dict[str, Unit] = {}
     systems: dict[str, System] = {}
     backups: dict[str, BackupPolicy] = {}
+    networks: dict[str, PrivateNetwork] = {}
     allocations: Allocations = {}
