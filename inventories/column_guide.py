@@ -7,7 +7,18 @@ from importlib import resources
 from typing import NamedTuple
 
 from inventories.cells import columns, expected
-from inventories.records import BackupPolicy, Division, Layout, Link, Node, Record, Site, System, Unit
+from inventories.records import (
+    BackupPolicy,
+    Division,
+    Layout,
+    Link,
+    Node,
+    PrivateNetwork,
+    Record,
+    Site,
+    System,
+    Unit,
+)
 from inventories.rules.allocations import Allocation
 
 #: The record that a row, or a table, of each file is.
@@ -20,6 +31,7 @@ RECORDS: dict[str, type[Record]] = {
     "units.csv": Unit,
     "systems.csv": System,
     "backups.toml": BackupPolicy,
+    "private-networks.csv": PrivateNetwork,
     "allocations.csv": Allocation,
 }
 

@@ -92,7 +92,8 @@ class Geometry:
     """The layout as integers.
 
     `city6` and `city4` are the city's prefixes, `management6` and `management4` those of the management
-    network, `partners` those of the partner cities by division code (IPv6, IPv4).
+    network, `partners` those of the neighbours by division code (IPv6, IPv4), `internet` those of the segment to the
+    internet.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -115,6 +116,12 @@ class Geometry:
             )
             for code, partner in layout.partners.items()
         }
+        self.internet: tuple[Span, Span] | None = None
+        if layout.internet is not None:
+            self.internet = (
+                _span(layout.internet.ipv6, 6, "[internet] ipv6", problems),
+                _span(layout.internet.ipv4, 4, "[internet] ipv4", problems),
+            )
         where = f"{layout.name} ({layout.division})"
         if not problems:
             _check_ipv6(self, where, problems)
@@ -221,6 +228,8 @@ def _check_overlaps(geometry: Geometry, where: str, problems: list[str]) -> None
     ]
     for code, (ipv6, ipv4) in geometry.partners.items():
         inputs += [(f"[partners.{code}] ipv6", ipv6), (f"[partners.{code}] ipv4", ipv4)]
+    if geometry.internet is not None:
+        inputs += [("[internet] ipv6", geometry.internet[0]), ("[internet] ipv4", geometry.internet[1])]
     for index, (one, first) in enumerate(inputs):
         for other, second in inputs[index + 1 :]:
             within = other.startswith("[management]") and one.endswith("prefix") and second.bits > first.bits

@@ -14,6 +14,7 @@ from inventories.records import (
     Layout,
     Link,
     Node,
+    PrivateNetwork,
     Site,
     System,
     Unit,
@@ -24,7 +25,7 @@ from inventories.validate import validate
 
 LAYOUT = "city.toml"
 REQUIRED = (LAYOUT, "divisions.csv", "sites.csv", "nodes.csv", "links.csv")
-OPTIONAL = ("units.csv", "systems.csv", "backups.toml", "allocations.csv")
+OPTIONAL = ("units.csv", "systems.csv", "backups.toml", "private-networks.csv", "allocations.csv")
 
 
 def load_city(path: Path) -> City:
@@ -55,6 +56,7 @@ def load_city(path: Path) -> City:
         units=draft.units.records,
         systems=draft.systems.records,
         backups=draft.backups.records,
+        networks=draft.networks.records,
         allocations=draft.allocations,
     )
 
@@ -91,6 +93,7 @@ def _read(path: Path) -> Draft:
         units=rows("units.csv", Unit, "id"),
         systems=rows("systems.csv", System, "id"),
         backups=backups,
+        networks=rows("private-networks.csv", PrivateNetwork, "id"),
         allocations={},
         problems=problems,
     )

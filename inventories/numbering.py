@@ -8,16 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netaddr import IPNetwork
+
 from inventories.allocation import Ledger, PlanError, Pool
 from inventories.blocks import CITY, place_blocks
-from inventories.geometry import POOL, Block, Geometry
-from inventories.records import City, Family, Level, Link, LinkKind, NodeRole, Site
+from inventories.geometry import POOL, Block, Geometry, Span
+from inventories.records import City, Family, Level, Link, LinkKind, NodeRole, Site, SiteRole
 
 #: The first slot of a county's townships: 0 is its infrastructure, 1 its own site and the villages directly
 #: below it.
 FIRST_TOWNSHIP = 2
 #: The first slot of a LAN's hosts: 0 is the LAN's own address and 1 its gateway.
 FIRST_HOST = 2
+
+
+def private_lan(network: str, site: str) -> str:
+    """Answer what the LAN of a private network at a site is called among the LANs."""
+    return f"{network}-{site}"
+
+
+def crossing_link(network: str) -> str:
+    """Answer what the border's link from the public routing table into a private network's is called."""
+    return f"to-{network}"
+
+
+def border_of(city: City) -> str:
+    """Answer the border router, an empty string where the city has none."""
+    return next(
+        (
+            node.id
+            for node in city.nodes.values()
+            if node.role == NodeRole.ROUTER
+            and node.site in city.sites
+            and city.sites[node.site].role == SiteRole.BORDER
+        ),
+        "",
+    )
+
+
+def _span(text: str, version: int) -> Span:
+    network = IPNetwork(text, version=version)
+    return Span(network.first, network.prefixlen, version)
 
 
 class Numbers:
@@ -28,6 +59,10 @@ class Numbers:
     `blocks` are a group's IPv4 blocks by their number in the group: a group is a township-level site with its
     villages, or a county-level site with the villages directly below it. `owner` is the county-level site, or
     `@city`, that a site belongs to. `loopback`, `link`, `host` and `management` are slots.
+
+    A host of a private network stands on a LAN of its own, which `lan_of` names `NETWORK-SITE`; `private` holds
+    each network's sites with their slots. The router of a neighbour (the province) has an address of the
+    neighbour's own prefix, as a host there.
     """
 
     def __init__(self, city: City) -> None:
@@ -53,11 +88,15 @@ class Numbers:
         self.link_owner: dict[str, str] = {}
         self.host: dict[str, int] = {}
         self.management: dict[str, int] = {}
+        self.lan_of: dict[str, str] = {}
+        self.private: dict[str, Mapping[str, int]] = {}
+        self.border = border_of(city)
 
         self.children: dict[str, list[str]] = {}
         self.counties: list[str] = []
         self.city_sites: list[str] = []
         self.partner_sites: list[str] = []
+        self.border_sites: list[str] = []
         self._sort_sites()
         self._raise()
         self._number_counties()
@@ -65,6 +104,7 @@ class Numbers:
         for county in self.counties:
             self._number_below(county)
         self._number_city_sites()
+        self._number_private_networks()
         self._number_nodes()
         self._number_links()
         self._raise()
@@ -80,7 +120,9 @@ class Numbers:
         return layout.ipv6.township if self.group[site_id] == site_id else layout.ipv6.village
 
     def loopback_address(self, node_id: str, family: Family) -> int:
-        """Answer a router's loopback."""
+        """Answer a router's loopback; a neighbour's router has an address of the neighbour's own instead."""
+        if node_id not in self.loopback:
+            return self.host_address(node_id, family)
         owner = self.owner[self.city.nodes[node_id].site]
         slot = self.loopback[node_id]
         return slot + (self.infrastructure6[owner] if family == Family.IPV6 else self.county4[owner].base)
@@ -94,8 +136,8 @@ class Numbers:
 
     def host_address(self, node_id: str, family: Family) -> int:
         """Answer the address of a node that is not a router on its site's LAN."""
-        site = self.city.nodes[node_id].site
-        return self.host[node_id] + (self.lan6[site] if family == Family.IPV6 else self.lan4[site])
+        lan = self.lan_of[node_id]
+        return self.host[node_id] + (self.lan6[lan] if family == Family.IPV6 else self.lan4[lan])
 
     def _raise(self) -> None:
         if self.ledger.problems:
@@ -114,6 +156,8 @@ class Numbers:
                 self.children.setdefault(site.parent, []).append(site.id)
             elif site.level == Level.COUNTY:
                 self.counties.append(site.id)
+            elif site.role == SiteRole.BORDER:
+                self.border_sites.append(site.id)
             elif site.division == layout.division:
                 self.city_sites.append(site.id)
             elif site.division in layout.partners:
@@ -284,36 +328,80 @@ class Numbers:
             self.lan4_bits[site] = layout.ipv4.city_lan
         for site in self.partner_sites:
             ipv6, ipv4 = geometry.partners[self.city.sites[site].division]
-            self.owner[site] = CITY
-            self.site6[site] = self.lan6[site] = ipv6.base
-            self.lan4[site] = ipv4.base
-            self.lan4_bits[site] = ipv4.bits
+            self._take_prefix(site, ipv6, ipv4)
+        for site in self.border_sites:
+            if geometry.internet is None:
+                self.ledger.problems.append(f"city.toml: [internet] is missing; site {site} leads there")
+            else:
+                self._take_prefix(site, *geometry.internet)
+
+    def _take_prefix(self, site: str, ipv6: Span, ipv4: Span) -> None:
+        """Give a site a prefix that is not the city's: a partner's, or the segment to the internet."""
+        self.owner[site] = CITY
+        self.site6[site] = self.lan6[site] = ipv6.base
+        self.lan4[site] = ipv4.base
+        self.lan4_bits[site] = ipv4.bits
+
+    def _number_private_networks(self) -> None:
+        """Give each site of a private network a part of the network's prefixes; the border has a slot too."""
+        sites, nodes = self.city.sites, self.city.nodes
+        for network in self.city.networks.values():
+            span6 = _span(network.ipv6, 6)
+            span4 = _span(network.ipv4, 4)
+            members = [
+                nodes[link.b].site
+                for link in self.city.links.values()
+                if link.network == network.id and link.b in nodes and nodes[link.b].site in sites
+            ]
+            if self.border:
+                members.append(nodes[self.border].site)
+            rooms = min(span4.size >> (32 - network.lan4), span6.size >> (128 - POOL))
+            slots = self.ledger.slots(
+                Pool(
+                    f"{network.id}/site", 1, rooms, Level.CITY, self.city.layout.division,
+                    f"LANs of the private network {network.id} (/{network.lan4} of {network.ipv4})",
+                    "give the network a shorter prefix or longer LANs, which renumbers it",
+                ),
+                list(dict.fromkeys(members)),
+            )  # fmt: skip
+            # The file may hold slots of sites that are gone.
+            self.private[network.id] = {site: slots[site] for site in dict.fromkeys(members)}
+            for site, slot in self.private[network.id].items():
+                lan = private_lan(network.id, site)
+                self.lan6[lan] = span6.base + (slot << (128 - POOL))
+                self.lan4[lan] = span4.base + (slot << (32 - network.lan4))
+                self.lan4_bits[lan] = network.lan4
 
     def _number_nodes(self) -> None:
         """Give routers loopbacks, other nodes their place on the site's LAN, and all a management address."""
         layout, sites = self.city.layout, self.city.sites
         routers: dict[str, list[str]] = {}
         hosts: dict[str, list[str]] = {}
+        network_of = {link.b: link.network for link in self.city.links.values() if link.network}
         for node in self.city.nodes.values():
             if node.site not in self.owner:
                 self.ledger.problems.append(
                     f"nodes.csv: {node.id}: there is no site {node.site}; name one that is"
                 )
-            elif node.role == NodeRole.ROUTER:
+            elif node.role == NodeRole.ROUTER and sites[node.site].role != SiteRole.PROVINCE:
                 routers.setdefault(self.owner[node.site], []).append(node.id)
             else:
-                hosts.setdefault(node.site, []).append(node.id)
+                network = network_of.get(node.id, "")
+                lan = private_lan(network, node.site) if network in self.private else node.site
+                self.lan_of[node.id] = lan
+                hosts.setdefault(lan, []).append(node.id)
         for owner, members in routers.items():
             loopbacks = self.county4[owner].loopbacks
             pool = self._county_pool(owner, "loopback", loopbacks.size, "loopbacks of routers")
             slots = self.ledger.slots(pool, members)
             self.loopback.update({member: slots[member] for member in members})
-        for site, members in hosts.items():
-            size = 1 << (32 - self.lan4_bits.get(site, layout.ipv4.lan))
+        for lan, members in hosts.items():
+            size = 1 << (32 - self.lan4_bits.get(lan, layout.ipv4.lan))
+            site = sites[self.city.nodes[members[0]].site]
             pool = Pool(
-                f"{site}/host", FIRST_HOST, size - 1, sites[site].level, sites[site].division,
-                f"IPv4 hosts on the LAN of site {site}", "split the hosts over more sites, or shorten [ipv4] "
-                f"{'city_lan' if site in self.lan4_bits else 'lan'}, which renumbers the city",
+                f"{lan}/host", FIRST_HOST, size - 1, site.level, site.division,
+                f"IPv4 hosts on the LAN of site {lan}", "split the hosts over more sites, or shorten [ipv4] "
+                f"{'city_lan' if lan in self.lan4_bits else 'lan'}, which renumbers the city",
             )  # fmt: skip
             slots = self.ledger.slots(pool, members)
             self.host.update({member: slots[member] for member in members})
@@ -342,6 +430,10 @@ class Numbers:
                 continue
             self.link_owner[link.id] = owner
             links.setdefault(owner, []).append(link.id)
+        if self.border:
+            for network in self.private:
+                self.link_owner[crossing_link(network)] = CITY
+                links.setdefault(CITY, []).append(crossing_link(network))
         for owner, members in links.items():
             pool = self._county_pool(owner, "link", self.county4[owner].link_slots, "links")
             slots = self.ledger.slots(pool, members)

@@ -6,7 +6,7 @@ The plan is a pure function of the city: no clock, no file, no network. Its numb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from netaddr import IPAddress, IPNetwork
 
@@ -14,7 +14,7 @@ from inventories import plan_rows
 from inventories.allocation import PlanError
 from inventories.blocks import CITY
 from inventories.geometry import POOL, Span
-from inventories.numbering import Numbers
+from inventories.numbering import Numbers, crossing_link, private_lan
 from inventories.plan_rows import AddressRow, PrefixRow
 from inventories.records import Allocations, City, Family, NodeRole
 from inventories.usage import UsageRow, usage_of
@@ -120,8 +120,7 @@ class AddressPlan:
 
     def host(self, node_id: str, family: Family) -> IPAddress:
         """Answer a node's service address: the loopback of a router, the address on the LAN of any other."""
-        node = self.city.nodes[node_id]
-        if node.role == NodeRole.ROUTER:
+        if self.city.nodes[node_id].role == NodeRole.ROUTER:
             return self.loopback(node_id, family)
         return _address(self._numbers.host_address(node_id, family), family)
 
@@ -144,6 +143,31 @@ class AddressPlan:
         if family == Family.IPV6:
             return Span(numbers.infrastructure6[site_id], POOL, 6).network()
         return numbers.county4[site_id].loopbacks.network()
+
+    def private_sites(self, network_id: str) -> Mapping[str, int]:
+        """Answer the sites of a private network, each with its slot; the border's site is among them."""
+        return self._numbers.private[network_id]
+
+    def private_lan(self, network_id: str, site_id: str, family: Family) -> IPNetwork:
+        """Answer the LAN of a private network at a site."""
+        return self.lan(private_lan(network_id, site_id), family)
+
+    def private_gateway(self, network_id: str, site_id: str, family: Family) -> IPAddress:
+        """Answer the first address of a private network's LAN at a site, which the site's router holds."""
+        return self.gateway(private_lan(network_id, site_id), family)
+
+    def crossing(self, network_id: str, family: Family) -> tuple[IPAddress, IPAddress]:
+        """Answer the ends of the border's link into a private network: public end, private end.
+
+        Outside, the network's IPv4 hosts show as the private end, for their own range may exist twice.
+        """
+        base = self._numbers.link_base(crossing_link(network_id), family)
+        return _address(base, family), _address(base + 1, family)
+
+    @property
+    def border(self) -> str:
+        """The border router, an empty string where the city has none."""
+        return self._numbers.border
 
     def owner(self, site_id: str) -> str:
         """Answer the county-level site to which a site belongs, `@city` for sites of the city itself."""

@@ -21,7 +21,7 @@ V4, V6 = Family.IPV4, Family.IPV6
 
 class PrefixRow(NamedTuple):
     """A prefix: `role` is city, county, township, village, site, lan, link, loopback, infrastructure,
-    reserved, management or partner; `division` and `site` say whose it is; `parent` is the prefix that holds
+    reserved, management, partner or internet; `division` and `site` say whose it is; `parent` is the prefix that holds
     it, if any.
 
     Role `site` is the part of a county's or township's prefix that its own site takes, or the prefix of a
@@ -67,6 +67,7 @@ def prefixes(numbers: Numbers) -> Iterator[PrefixRow]:
     return chain(
         _city_prefixes(numbers),
         _partner_prefixes(numbers),
+        _internet_prefixes(numbers),
         chain.from_iterable(_county_prefixes(numbers, county) for county in numbers.counties),
         _link_prefixes(numbers),
     )
@@ -108,6 +109,13 @@ def _partner_prefixes(numbers: Numbers) -> Iterator[PrefixRow]:
         lan6 = text(Span(span6.base, numbers.city.layout.ipv6.lan, 6))
         yield PrefixRow(lan6, V6, "lan", code, site, text(span6))
         yield PrefixRow(text(span4), V4, "lan", code, site, text(span4))
+
+
+def _internet_prefixes(numbers: Numbers) -> Iterator[PrefixRow]:
+    for site in numbers.border_sites:
+        code = numbers.city.sites[site].division
+        for span, family in zip(numbers.geometry.internet or (), (V6, V4), strict=False):
+            yield PrefixRow(text(span), family, "internet", code, site, "")
 
 
 def _infrastructure(
@@ -190,7 +198,7 @@ def _link_prefixes(numbers: Numbers) -> Iterator[PrefixRow]:
     }
     for link_id, slot in numbers.link.items():
         base6, base4, parent6, parent4 = holders[numbers.link_owner[link_id]]
-        site = nodes[links[link_id].b].site
+        site = nodes[links[link_id].b if link_id in links else numbers.border].site
         code = sites[site].division
         name = inet_ntop(AF_INET6, (base6 + 2 * slot).to_bytes(16))
         yield new(row, (name + "/127", V6, "link", code, site, parent6))
@@ -210,18 +218,20 @@ def _node_addresses(numbers: Numbers) -> Iterator[AddressRow]:
     pools = {owner: (base, numbers.county4[owner].base) for owner, base in numbers.infrastructure6.items()}
     access = {link.b: link.id for link in city.links.values() if link.kind is LinkKind.ACCESS}
     for node_id, node in city.nodes.items():
-        if node.role is NodeRole.ROUTER:
+        if node_id in numbers.loopback:
             interface, role = "lo", "loopback"
             base, base4 = pools[numbers.owner[node.site]]
             slot = numbers.loopback[node_id]
         else:
-            interface, role = access.get(node_id, "lo"), "host"
-            base, base4 = numbers.lan6[node.site], numbers.lan4[node.site]
+            interface, role, lan = access.get(node_id, "lo"), "host", numbers.lan_of[node_id]
+            base, base4 = numbers.lan6[lan], numbers.lan4[lan]
             slot = numbers.host[node_id]
         name = node_id + tail
-        address = inet_ntop(AF_INET6, (base + slot).to_bytes(16))
-        yield new(row, (address, V6, node_id, interface, role, name))
-        yield new(row, (inet_ntoa((base4 + slot).to_bytes(4)), V4, node_id, interface, role, name))
+        # A private network's addresses are no rows: two networks may have the same ones, and no public name has them.
+        if node_id in numbers.loopback or numbers.lan_of[node_id] == node.site:
+            address = inet_ntop(AF_INET6, (base + slot).to_bytes(16))
+            yield new(row, (address, V6, node_id, interface, role, name))
+            yield new(row, (inet_ntoa((base4 + slot).to_bytes(4)), V4, node_id, interface, role, name))
         name, slot = node_id + management_tail, numbers.management[node_id]
         address = inet_ntop(AF_INET6, (management6 + slot).to_bytes(16))
         yield new(row, (address, V6, node_id, "mgmt0", "management", name))
@@ -241,8 +251,9 @@ def _link_addresses(numbers: Numbers) -> Iterator[AddressRow]:
     }
     for link_id, slot in numbers.link.items():
         base, base4 = pools[numbers.link_owner[link_id]]
-        link = links[link_id]
-        for end, node in ((2 * slot, link.a), (2 * slot + 1, link.b)):
+        # Both ends of a crossing into a private network are on the border router.
+        ends = (links[link_id].a, links[link_id].b) if link_id in links else (numbers.border,)
+        for end, node in enumerate(ends, 2 * slot):
             name = f"{link_id}.{node}{tail}"
             address = inet_ntop(AF_INET6, (base + end).to_bytes(16))
             yield new(row, (address, V6, node, link_id, "link", name))

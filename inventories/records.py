@@ -84,6 +84,10 @@ class OperatingSystemFamily(StrEnum):
     COMWARE = "comware"  # H3C's routers, likewise
 
 
+#: Operating systems of routers that are no Linux: they are configured over their own command line.
+NO_LINUX = frozenset({OperatingSystemFamily.VRP, OperatingSystemFamily.COMWARE})
+
+
 class Architecture(StrEnum):
     """A node's machine as `uname -m` says it."""
 

@@ -18,6 +18,7 @@ from inventories.records import (
     Layout,
     Link,
     Node,
+    PrivateNetwork,
     Record,
     Site,
     System,
@@ -70,6 +71,7 @@ class Draft:
     units: Source[Unit]
     systems: Source[System]
     backups: Source[BackupPolicy]
+    networks: Source[PrivateNetwork]
     allocations: Allocations
     problems: list[Problem]
     suggestions: Suggestions = field(default_factory=Suggestions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inventories.rules import backups, divisions, links, nodes, prefixes, reach, sites, systems
+from inventories.rules import backups, divisions, links, networks, nodes, prefixes, reach, sites, systems
 from inventories.sources import Draft
 
 #: Each says in its first line which question it answers; their order is that of the files.
@@ -12,6 +12,7 @@ RULES = (
     sites.check,
     nodes.check,
     links.check,
+    networks.check,
     reach.check,
     systems.check,
     backups.check,

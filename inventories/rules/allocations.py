@@ -34,6 +34,7 @@ _KINDS = {
     "loopback": "loopbacks of routers",
     "link": "link prefixes",
     "host": "hosts of a site",
+    "site": "LANs of a private network",
 }
 _ALONE = ("management", "@city")
 _OWNER = re.compile(r"^(@city|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)\Z")

@@ -9,6 +9,7 @@ from inventories.records import Level, Link, LinkKind, Node, NodeRole, Plane, Si
 from inventories.sources import Draft
 
 #: Interfaces and names that hosts have already.
+_OWN_PREFIXES = ("lan-", "br-", "pe-", "vx-", "to-")
 _RESERVED = ("lo", "host0", "lan0", "mgmt0", "gateway", "management")
 _RANK = {level: rank for rank, level in enumerate(Level)}
 
@@ -19,7 +20,7 @@ Report = Callable[[str, str, str], None]
 def check(draft: Draft) -> None:
     """Notes links with unknown ends, and ends whose role or place does not fit the link's kind."""
     for key, link in draft.links.records.items():
-        if key in _RESERVED:
+        if key in _RESERVED or key.startswith(_OWN_PREFIXES):
             draft.report(
                 draft.links, key, "id", f"the interface name {key!r} is taken on hosts", "choose another"
             )
@@ -45,6 +46,8 @@ def _check_ends(draft: Draft, key: str, link: Link, a: tuple[Node, Site], b: tup
         draft.report(draft.links, key, field, what, fix)
 
     _KINDS[link.kind](report, a, b)
+    if link.network:
+        _check_network(draft, key, link, a[1])
     upper = a[1]
     planes = {link.plane, upper.plane}
     if link.kind is not LinkKind.CORE and upper.role is SiteRole.CORE and planes == {Plane.A, Plane.B}:
@@ -52,6 +55,17 @@ def _check_ends(draft: Draft, key: str, link: Link, a: tuple[Node, Site], b: tup
             "plane",
             f"plane is {link.plane}, but core site {upper.id} is plane {upper.plane}'s",
             f"write {upper.plane}",
+        )
+
+
+def _check_network(draft: Draft, key: str, link: Link, upper: Site) -> None:
+    if link.kind is not LinkKind.ACCESS or upper.role is not SiteRole.ACCESS:
+        what = f"a link of kind {link.kind} at site {upper.id} is of the private network {link.network}"
+        draft.report(draft.links, key, "network", what, "leave it empty: access links of access sites have one")
+    elif not draft.networks.knows(link.network):
+        place = (draft.links, key, "network")
+        draft.report_unknown(
+            place, "private network", link.network, draft.networks.records, "add it to private-networks.csv"
         )
 
 
@@ -84,6 +98,8 @@ def _check_uplink(report: Report, a: tuple[Node, Site], b: tuple[Node, Site]) ->
 
 
 def _is_above(upper: Site, lower: Site) -> bool:
+    if upper.role is SiteRole.PROVINCE or lower.role is SiteRole.PROVINCE:
+        return upper.role is SiteRole.PROVINCE and lower.role is SiteRole.CORE
     if upper.role is SiteRole.CORE:
         return lower.role is not SiteRole.CORE
     return lower.role is SiteRole.ACCESS and _RANK[upper.level] < _RANK[lower.level]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inventories.problems import with_article
-from inventories.records import Cloud, Node, NodeRole, Site, SiteRole
+from inventories.records import NO_LINUX, Cloud, Node, NodeRole, Site, SiteRole
 from inventories.sources import Draft
 
 #: The sites at which a node of a role stands; a router may stand at any.
@@ -12,7 +12,7 @@ _SITE_ROLES = {
     NodeRole.BACKUP: (SiteRole.BACKUP,),
     NodeRole.OFFSITE: (SiteRole.OFFSITE,),
     NodeRole.OPERATIONS: (SiteRole.OPERATIONS,),
-    NodeRole.CLIENT: (SiteRole.ACCESS,),
+    NodeRole.CLIENT: (SiteRole.ACCESS, SiteRole.BORDER),
 }
 #: The cloud of the nodes at a site of each role.
 CLOUD_OF = {SiteRole.CLOUD: Cloud.GOVERNMENT, SiteRole.XINCHUANG: Cloud.XINCHUANG}
@@ -41,6 +41,14 @@ def _check_place(draft: Draft, key: str, node: Node, site: Site) -> None:
         what = f"{with_article(node.role)} node stands at the {site.role} site {site.id}"
         wanted = " or ".join(roles)
         draft.report(draft.nodes, key, "site", what, f"write a site with the role {wanted}, or another role")
+    if node.os_family in NO_LINUX and node.role is not NodeRole.ROUTER:
+        what = f"os_family is {node.os_family}, which is a router's, but {key} is {with_article(node.role)} node"
+        draft.report(draft.nodes, key, "os_family", what, "write debian or dnf")
+    if node.role is NodeRole.ROUTER and site.role in (SiteRole.BORDER, SiteRole.PROVINCE):
+        others = [other.id for other in draft.nodes.records.values() if other.site == node.site]
+        if others[0] != key and draft.nodes.records[others[0]].role is NodeRole.ROUTER:
+            what = f"site {site.id} has a second router, {key} beside {others[0]}"
+            draft.report(draft.nodes, key, "site", what, f"{with_article(site.role)} site has one router")
     cloud = CLOUD_OF.get(site.role)
     if cloud is not None and node.role is NodeRole.CLOUD and node.cloud is not cloud:
         what = f"cloud is {node.cloud}, but site {site.id} is of the {cloud} cloud"

@@ -43,6 +43,9 @@ def check(draft: Draft) -> None:
         _check_partner(draft, layout, division)
         found.append(_prefix(draft, f"partners.{division}.ipv4", partner.ipv4, Family.IPV4, "city"))
         found.append(_prefix(draft, f"partners.{division}.ipv6", partner.ipv6, Family.IPV6, "city"))
+    if layout.internet is not None:
+        found.append(_prefix(draft, "internet.ipv4", layout.internet.ipv4, Family.IPV4, "city"))
+        found.append(_prefix(draft, "internet.ipv6", layout.internet.ipv6, Family.IPV6, "city"))
     _check_overlaps(draft, layout, [prefix for prefix in found if prefix is not None])
     _check_ipv6_sizes(draft, layout, found[1])
     _check_ipv4_sizes(draft, layout, found[0])
@@ -110,7 +113,7 @@ def _name(family: Family) -> str:
 def _check_partner(draft: Draft, layout: Layout, division: str) -> None:
     field = f"partners.{division}"
     if division == layout.division:
-        _report(draft, field, f"the city {division} is its own partner", "name another prefecture city")
+        _report(draft, field, f"the city {division} is its own partner", "name a neighbour: the province, another city")
     elif not draft.divisions.knows(division):
         place = (draft.city, "", field)
         cities = [code for code, row in draft.divisions.records.items() if row.level is Level.CITY]

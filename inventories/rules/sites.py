@@ -36,6 +36,15 @@ def _check_core(draft: Draft) -> None:
     if not any(site.role is SiteRole.CORE for site in draft.sites.records.values()):
         what = "no site has the role core, so that nothing can be reached"
         draft.report(draft.sites, "", "role", what, "add a core site for each plane")
+    # The border keeps track of connections: with two of them an answer could come back by the other one.
+    _, *more = [key for key, site in draft.sites.records.items() if site.role is SiteRole.BORDER] or [""]
+    for key in more:
+        draft.report(draft.sites, key, "role", "there is a second border site", "keep one: it tracks connections")
+    if draft.layout is not None and draft.layout.internet is None:
+        for key, site in draft.sites.records.items():
+            if site.role is SiteRole.BORDER:
+                what = f"border site {key} leads to the internet, and city.toml says nothing of it"
+                draft.report(draft.sites, key, "role", what, "add [internet] with ipv4 and ipv6 to city.toml")
 
 
 def _check_access(draft: Draft, key: str, site: Site) -> None:
@@ -97,16 +106,19 @@ def _check_parent(draft: Draft, key: str, site: Site) -> None:
 
 
 def _check_city_site(draft: Draft, key: str, site: Site) -> None:
-    if site.level is not Level.CITY:
+    level = Level.PROVINCE if site.role is SiteRole.PROVINCE else Level.CITY
+    if site.level is not level:
         what = f"{with_article(site.role)} site is of level {site.level}"
-        draft.report(draft.sites, key, "level", what, "write city: it serves the whole city")
+        draft.report(draft.sites, key, "level", what, f"write {level}: it serves the whole city")
     if site.parent:
         what = f"{with_article(site.role)} site has no parent"
         draft.report(draft.sites, key, "parent", what, "leave it empty: it is a site of the city itself")
     city = draft.city_division
     if draft.layout is None or not city or not draft.divisions.knows(site.division):
         return
-    if site.role is not SiteRole.OFFSITE:
+    if site.role is SiteRole.PROVINCE:
+        _check_province(draft, key, site, city)
+    elif site.role is not SiteRole.OFFSITE:
         if site.division != city:
             what = f"{with_article(site.role)} site stands in division {site.division}"
             draft.report(draft.sites, key, "division", what, f"write {city}, the city's own")
@@ -114,7 +126,25 @@ def _check_city_site(draft: Draft, key: str, site: Site) -> None:
         what = f"the off-site site stands in the city {city} itself"
         fix = "write another prefecture city's division, with its prefixes in [partners] of city.toml"
         draft.report(draft.sites, key, "division", what, fix)
-    elif site.division not in draft.layout.partners:
+    else:
+        _check_partner(draft, key, site)
+
+
+def _check_partner(draft: Draft, key: str, site: Site) -> None:
+    if draft.layout is not None and site.division not in draft.layout.partners:
         place = (draft.sites, key, "division")
         fix = f"add [partners.{site.division}] to city.toml"
         draft.report_unknown(place, "partner", site.division, draft.layout.partners, fix)
+
+
+def _check_province(draft: Draft, key: str, site: Site, city: str) -> None:
+    if site.division not in ancestors(city):
+        what = f"the province's site stands in division {site.division}"
+        draft.report(draft.sites, key, "division", what, f"write {city[:2]}, the province of the city")
+        return
+    _check_partner(draft, key, site)
+    partner = draft.layout.partners.get(site.division) if draft.layout is not None else None
+    if partner is not None and not partner.asn:
+        what = f"the province's router at {key} has no AS number"
+        fix = f"add asn to [partners.{site.division}] in city.toml: the province gives it"
+        draft.report(draft.sites, key, "division", what, fix)
