@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,12 +34,17 @@ def render(template: Path, **values: Any) -> str:
     Raises:
         jinja2.TemplateError: names the template and the line.
     """
-    environment = Environment(
-        loader=FileSystemLoader(template.parent),
+    return _environment(template.parent).get_template(template.name).render(**values)
+
+
+@functools.cache
+def _environment(folder: Path) -> Environment:
+    """One environment a folder, which keeps its templates compiled: a city has some 3,000 routers."""
+    return Environment(
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - configuration files, not HTML
     )
-    return environment.get_template(template.name).render(**values)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from enum import StrEnum
 
 import msgspec
+from netaddr import IPAddress, IPNetwork
 
 from inventories.plan import AddressPlan
-from inventories.records import BackupPolicy, City, Family, Node, NodeRole
+from inventories.private import PrivateSite, private_sites
+from inventories.records import BackupPolicy, City, Family, Link, Node, NodeRole, SiteRole
 from inventories.topology import RoutedNode, Topology, build_topology
 
 #: Interface names that a host itself makes; link ids may not be called so.
@@ -98,6 +100,8 @@ class HostData(msgspec.Struct, frozen=True, kw_only=True):
     service: dict[Family, str]
     interfaces: tuple[Interface, ...]
     routing: RoutedNode | None
+    #: The private networks that this router takes part in.
+    networks: tuple[PrivateSite, ...]
     services: tuple[Service, ...]
     #: Management addresses of the operations nodes: packages, time and logs.
     operations: dict[str, dict[Family, str]]
@@ -127,6 +131,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
         for node in city.nodes.values()
         if node.role not in (NodeRole.ROUTER, NodeRole.CLIENT)
     }
+    networks = private_sites(city, plan)
     return {
         node.id: HostData(
             name=node.id,
@@ -142,6 +147,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
             service={family: str(plan.host(node.id, family)) for family in Family},
             interfaces=tuple(_interfaces(city, plan, topology, node)),
             routing=topology.nodes.get(node.id),
+            networks=networks.get(node.id, ()),
             services=tuple(_services(node, topology)),
             operations=operations,
             systems=tuple(
@@ -176,7 +182,7 @@ def _interfaces(city: City, plan: AddressPlan, topology: Topology, node: Node) -
             )
             for neighbor in routed.neighbors
         ]
-        if (routed.forwards and routed.aggregate) or len(routed.originate[Family.IPV4]) > 1:
+        if has_lan(city, node):
             found.append(
                 Interface(
                     name=LAN_BRIDGE,
@@ -185,7 +191,7 @@ def _interfaces(city: City, plan: AddressPlan, topology: Topology, node: Node) -
                         f"{plan.gateway(node.site, family)}/{plan.lan(node.site, family).prefixlen}"
                         for family in Family
                     ),
-                    ports=tuple(link.id for link in topology.access.get(node.id, ())),
+                    ports=tuple(link.id for link in topology.access.get(node.id, ()) if not link.network),
                 )
             )
     else:
@@ -194,16 +200,32 @@ def _interfaces(city: City, plan: AddressPlan, topology: Topology, node: Node) -
                 name=link.id,
                 kind=InterfaceKind.ACCESS,
                 addresses=tuple(
-                    f"{plan.host(node.id, family)}/{plan.lan(node.site, family).prefixlen}"
+                    f"{plan.host(node.id, family)}/{_lan(plan, node, link, family)[0].prefixlen}"
                     for family in Family
                 ),
-                gateways=tuple(str(plan.gateway(node.site, family)) for family in Family),
+                gateways=tuple(str(_lan(plan, node, link, family)[1]) for family in Family),
             )
             for links in topology.access.values()
             for link in links
             if link.b == node.id
         ]
     return found
+
+
+def has_lan(city: City, node: Node) -> bool:
+    """Whether a router is the gateway of a LAN: that of an access site, or the border's to the internet."""
+    role = city.sites[node.site].role
+    return node.role is NodeRole.ROUTER and role in (SiteRole.ACCESS, SiteRole.BORDER)
+
+
+def _lan(plan: AddressPlan, node: Node, link: Link, family: Family) -> tuple[IPNetwork, IPAddress]:
+    """A host's LAN and gateway: those of its private network, where it has one."""
+    if link.network:
+        return (
+            plan.private_lan(link.network, node.site, family),
+            plan.private_gateway(link.network, node.site, family),
+        )
+    return plan.lan(node.site, family), plan.gateway(node.site, family)
 
 
 def _services(node: Node, topology: Topology) -> list[Service]:

@@ -313,8 +313,8 @@ class Internet(Record, frozen=True):
 class Layout(Record, frozen=True):
     """The city as a whole (file `city.toml`).
 
-    `partners` are keyed by division code, the province's among them; `domain` is the zone of the hosts' names; `asn` the first of the private AS numbers (RFC 6996) that
-    routers take; `time_zone` an IANA name.
+    `partners` are keyed by division code, the province's among them; `domain` is the zone of the hosts' names;
+    `asn` the first of the private AS numbers (RFC 6996) that routers take; `time_zone` an IANA name.
     """
 
     name: str

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from inventories.records import City, Family, NetworkZone, System
+from inventories.records import City, Family, NetworkZone, NodeRole, SiteRole, System
 
 from .dns import Question
 
@@ -76,7 +76,7 @@ def targets_of(city: City, plan: AddressPlan) -> list[Target]:
         Target(
             subject=node, check="icmp", kind=Kind.ICMP, family=family, address=str(plan.host(node, family))
         )
-        for node in city.nodes
+        for node in reachable_nodes(city)
         for family in Family
     ]
     for system in city.systems.values():
@@ -84,6 +84,17 @@ def targets_of(city: City, plan: AddressPlan) -> list[Target]:
             for endpoint in dict.fromkeys(system.endpoints):
                 targets.extend(_endpoint_targets(city, plan, system, endpoint))
     return targets
+
+
+def reachable_nodes(city: City) -> list[str]:
+    """The nodes that the extranet's public zone reaches: not the hosts of private networks and of the internet."""
+    private = {link.b for link in city.links.values() if link.network}
+    return [
+        node.id
+        for node in city.nodes.values()
+        if node.id not in private
+        and not (city.sites[node.site].role is SiteRole.BORDER and node.role is not NodeRole.ROUTER)
+    ]
 
 
 def _endpoint_targets(city: City, plan: AddressPlan, system: System, endpoint: str) -> Iterator[Target]:

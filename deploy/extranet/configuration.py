@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from netaddr import IPNetwork
 from deploy.here import render
 from deploy.hoststate.files import File
 from inventories.hosts import HostData, Interface, InterfaceKind
+from inventories.records import Family, Level
 from inventories.topology import RoutedNode
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -43,9 +45,19 @@ class FrrFamily:
 FAMILIES = (FrrFamily("ipv4", "V4", "ip", "0.0.0.0/0"), FrrFamily("ipv6", "V6", "ipv6", "::/0"))
 
 
-def frr_configuration(node: RoutedNode) -> str:
-    """FRR's configuration of a router or a routed server."""
-    return render(TEMPLATES / "frr.conf.j2", node=node, families=FAMILIES)
+def frr_configuration(node: RoutedNode, passwords: Mapping[str, str]) -> str:
+    """FRR's configuration of a router or a routed server; `passwords` are those of its sessions, by link."""
+    return render(
+        TEMPLATES / "frr.conf.j2",
+        node=node,
+        families=FAMILIES,
+        passwords=passwords,
+        own={
+            family: (*node.originate[family], *(route.prefix for route in node.static[family]))
+            for family in Family
+        },
+        takes_default_only=node.forwards and node.level in (Level.TOWNSHIP, Level.VILLAGE),
+    )
 
 
 def network_files(data: HostData) -> list[File]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pyinfra.api import deploy
 
 from deploy.extranet.configuration import DAEMONS, frr_configuration, network_files
-from deploy.here import here
+from deploy.extranet.passwords import session_password
+from deploy.here import here, secret_store
 from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
+from inventories.topology import RoutedNode
 
 #: What the extranet installs; the mirror must hold these.
 PACKAGES = ("frr", "frr-pythontools")
@@ -19,6 +21,12 @@ RELOAD = (
     "if pgrep -x bgpd >/dev/null && pgrep -x bfdd >/dev/null; "
     "then /usr/lib/frr/frr-reload.py --reload --log-level warning /etc/frr/frr.conf; else systemctl restart frr; fi"
 )
+
+
+def passwords_of(node: RoutedNode) -> dict[str, str]:
+    """The passwords of a node's sessions, by link."""
+    store = secret_store()
+    return {neighbor.link: session_password(store, neighbor.link) for neighbor in node.neighbors}
 
 
 @deploy("extranet")
@@ -38,7 +46,13 @@ def extranet() -> None:
         name="routing configuration",
         wanted=[
             File("/etc/frr/daemons", DAEMONS, mode="640", owner="frr", group="frr"),
-            File("/etc/frr/frr.conf", frr_configuration(data.routing), mode="640", owner="frr", group="frr"),
+            File(
+                "/etc/frr/frr.conf",
+                frr_configuration(data.routing, passwords_of(data.routing)),
+                mode="640",
+                owner="frr",
+                group="frr",
+            ),
         ],
         validate=["vtysh -C -f {/etc/frr/frr.conf}"],
         activate=[RELOAD],

@@ -61,7 +61,9 @@ def _check_ends(draft: Draft, key: str, link: Link, a: tuple[Node, Site], b: tup
 def _check_network(draft: Draft, key: str, link: Link, upper: Site) -> None:
     if link.kind is not LinkKind.ACCESS or upper.role is not SiteRole.ACCESS:
         what = f"a link of kind {link.kind} at site {upper.id} is of the private network {link.network}"
-        draft.report(draft.links, key, "network", what, "leave it empty: access links of access sites have one")
+        draft.report(
+            draft.links, key, "network", what, "leave it empty: access links of access sites have one"
+        )
     elif not draft.networks.knows(link.network):
         place = (draft.links, key, "network")
         draft.report_unknown(

@@ -65,7 +65,10 @@ def _public(draft: Draft) -> list[tuple[IPNetwork, str]]:
     for code, partner in layout.partners.items():
         texts += [(partner.ipv4, f"partner {code}'s"), (partner.ipv6, f"partner {code}'s")]
     if layout.internet is not None:
-        texts += [(layout.internet.ipv4, "the internet segment"), (layout.internet.ipv6, "the internet segment")]
+        texts += [
+            (layout.internet.ipv4, "the internet segment"),
+            (layout.internet.ipv6, "the internet segment"),
+        ]
     found = []
     for text, name in texts:
         try:

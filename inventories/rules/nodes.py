@@ -42,7 +42,9 @@ def _check_place(draft: Draft, key: str, node: Node, site: Site) -> None:
         wanted = " or ".join(roles)
         draft.report(draft.nodes, key, "site", what, f"write a site with the role {wanted}, or another role")
     if node.os_family in NO_LINUX and node.role is not NodeRole.ROUTER:
-        what = f"os_family is {node.os_family}, which is a router's, but {key} is {with_article(node.role)} node"
+        what = (
+            f"os_family is {node.os_family}, which is a router's, but {key} is {with_article(node.role)} node"
+        )
         draft.report(draft.nodes, key, "os_family", what, "write debian or dnf")
     if node.role is NodeRole.ROUTER and site.role in (SiteRole.BORDER, SiteRole.PROVINCE):
         others = [other.id for other in draft.nodes.records.values() if other.site == node.site]

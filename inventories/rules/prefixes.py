@@ -113,7 +113,12 @@ def _name(family: Family) -> str:
 def _check_partner(draft: Draft, layout: Layout, division: str) -> None:
     field = f"partners.{division}"
     if division == layout.division:
-        _report(draft, field, f"the city {division} is its own partner", "name a neighbour: the province, another city")
+        _report(
+            draft,
+            field,
+            f"the city {division} is its own partner",
+            "name a neighbour: the province, another city",
+        )
     elif not draft.divisions.knows(division):
         place = (draft.city, "", field)
         cities = [code for code, row in draft.divisions.records.items() if row.level is Level.CITY]

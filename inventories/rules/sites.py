@@ -39,7 +39,9 @@ def _check_core(draft: Draft) -> None:
     # The border keeps track of connections: with two of them an answer could come back by the other one.
     _, *more = [key for key, site in draft.sites.records.items() if site.role is SiteRole.BORDER] or [""]
     for key in more:
-        draft.report(draft.sites, key, "role", "there is a second border site", "keep one: it tracks connections")
+        draft.report(
+            draft.sites, key, "role", "there is a second border site", "keep one: it tracks connections"
+        )
     if draft.layout is not None and draft.layout.internet is None:
         for key, site in draft.sites.records.items():
             if site.role is SiteRole.BORDER:
