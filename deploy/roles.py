@@ -11,6 +11,7 @@ ROLES: dict[str, frozenset[NodeRole]] = {
     "mirror": frozenset({NodeRole.OPERATIONS}),
     "base": EVERYWHERE,
     "extranet": EVERYWHERE,
+    "private": frozenset({NodeRole.ROUTER}),
     "cloud": frozenset({NodeRole.CLOUD}),
     "backup": frozenset({NodeRole.CLOUD, NodeRole.BACKUP, NodeRole.OFFSITE}),
     "operations": frozenset({NodeRole.OPERATIONS}),

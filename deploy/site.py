@@ -15,6 +15,7 @@ from deploy.extranet.role import extranet
 from deploy.here import here
 from deploy.operations.mirror_role import mirror
 from deploy.operations.role import operations
+from deploy.private.role import private
 from deploy.roles import ROLES
 
 
@@ -31,6 +32,8 @@ if has("base"):
     base()
 if has("extranet"):
     extranet()
+if has("private"):
+    private()
 if has("cloud"):
     cloud()
 if has("backup"):

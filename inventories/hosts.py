@@ -97,6 +97,10 @@ class HostData(msgspec.Struct, frozen=True, kw_only=True):
     management_prefixes: dict[Family, str]
     #: Every prefix of the extranet: the city's and its partners'.
     extranet_prefixes: dict[Family, tuple[str, ...]]
+    #: Every prefix that is not the internet: the extranet's, management's and the private networks'.
+    inside_prefixes: dict[Family, tuple[str, ...]]
+    #: How many connections a second one source of the internet may begin (the border's limit).
+    new_connections: int
     service: dict[Family, str]
     interfaces: tuple[Interface, ...]
     routing: RoutedNode | None
@@ -121,6 +125,11 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
         Family.IPV4: (layout.ipv4.prefix, *(partner.ipv4 for partner in layout.partners.values())),
         Family.IPV6: (layout.ipv6.prefix, *(partner.ipv6 for partner in layout.partners.values())),
     }
+    management = {Family.IPV4: layout.management.ipv4, Family.IPV6: layout.management.ipv6}
+    inside = {
+        family: (*extranet[family], management[family], *(getattr(n, family.value) for n in city.networks.values()))
+        for family in Family
+    }
     operations = {
         node.id: {family: str(plan.management(node.id, family)) for family in Family}
         for node in city.nodes.values()
@@ -142,8 +151,10 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
             os_family=node.os_family.value,
             time_zone=layout.time_zone,
             management={family: str(plan.management(node.id, family)) for family in Family},
-            management_prefixes={Family.IPV4: layout.management.ipv4, Family.IPV6: layout.management.ipv6},
+            management_prefixes=management,
             extranet_prefixes=extranet,
+            inside_prefixes=inside,
+            new_connections=layout.internet.new_connections if layout.internet else 0,
             service={family: str(plan.host(node.id, family)) for family in Family},
             interfaces=tuple(_interfaces(city, plan, topology, node)),
             routing=topology.nodes.get(node.id),

@@ -29,7 +29,7 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def address(self) -> str:
         """Its overlay address."""
-        return f"fe80::{self.slot:x}"
+        return overlay_address(self.slot)
 
     @property
     def mac(self) -> str:
@@ -48,8 +48,8 @@ class PrivateSite(msgspec.Struct, frozen=True, kw_only=True):
     """One private network on one router.
 
     `gateway` are the router's addresses on its LAN with prefix length, empty on the border, which has none.
-    `ports` are the access links of the LAN. `way_out` is the overlay address of the border, empty where the
-    city has none and on the border itself, which has a `crossing` instead.
+    `ports` are the access links of the LAN. `way_out` is the border, None where the city has none
+    and on the border itself, which has a `crossing` instead.
     """
 
     network: str
@@ -62,13 +62,23 @@ class PrivateSite(msgspec.Struct, frozen=True, kw_only=True):
     lan: dict[Family, str]
     ports: tuple[str, ...]
     peers: tuple[Overlay, ...]
-    way_out: str = ""
+    way_out: Overlay | None = None
     crossing: Crossing | None = None
+
+    @property
+    def address(self) -> str:
+        """The router's overlay address."""
+        return overlay_address(self.slot)
 
     @property
     def mac(self) -> str:
         """The router's MAC address in the overlay."""
         return overlay_mac(self.slot)
+
+
+def overlay_address(slot: int) -> str:
+    """The overlay address of a slot."""
+    return f"fe80::{slot:x}"
 
 
 def overlay_mac(slot: int) -> str:
@@ -107,7 +117,7 @@ def _site(
 ) -> PrivateSite:
     record, site, border = city.networks[network], city.nodes[own.node].site, plan.border
     is_border = own.node == border
-    way_out = next((m.address for m in members if m.node == border), "") if not is_border else ""
+    way_out = None if is_border else next((member for member in members if member.node == border), None)
     gateway = {
         family: f"{plan.private_gateway(network, site, family)}/{plan.private_lan(network, site, family).prefixlen}"
         for family in own.lan

@@ -304,10 +304,14 @@ class Partner(Record, frozen=True):
 
 
 class Internet(Record, frozen=True):
-    """The segment between the border router and the internet's provider: an input, not planned here."""
+    """The segment between the border router and the internet's provider: an input, not planned here.
+
+    `new_connections` is how many connections a second one source of the internet may begin, on average.
+    """
 
     ipv4: str
     ipv6: str
+    new_connections: Annotated[int, msgspec.Meta(ge=1, le=1000000)] = 50
 
 
 class Layout(Record, frozen=True):

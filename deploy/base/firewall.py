@@ -23,7 +23,8 @@ BEFORE = "/run/jizuo-nft-before"
 PATIENCE = 20
 
 #: `-s` leaves the counters out: the same rules list the same at any time and after a reboot.
-_LISTING = "nft -s list table inet jizuo"
+#: The limits' table is left out: its sets hold whoever spoke last.
+_LISTING = "nft -s list table inet jizuo && nft -s list table bridge jizuo"
 
 
 class RulesState(FactBase[dict[str, str]]):
@@ -39,7 +40,7 @@ class RulesState(FactBase[dict[str, str]]):
         return (
             f"file=$(sha256sum <{CONFIGURATION} 2>/dev/null) "
             f"&& printf 'file %s %s\\n' \"${{file%% *}}\" \"$(stat -c '%a %U %G' {CONFIGURATION})\"; "
-            f"if table=$({_LISTING} 2>/dev/null); then table=$(printf '%s\\n' \"$table\" | sha256sum); "
+            f"if table=$({{ {_LISTING}; }} 2>/dev/null); then table=$(printf '%s\\n' \"$table\" | sha256sum); "
             "else table=none; fi; printf 'loaded %s\\n' \"${table%% *}\"; "
             f"printf 'kept %s\\n' \"$(cat {STAMP} 2>/dev/null || echo none)\""
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,16 +65,34 @@ def network_files(data: HostData) -> list[File]:
     found: list[File] = []
     for interface in data.interfaces:
         if interface.kind is InterfaceKind.LAN:
-            found.append(_netdev(interface.name, "bridge", "\n[Bridge]\nSTP=no\nMulticastSnooping=no\n"))
-            found += [
-                File(
-                    f"/etc/systemd/network/30-{port}.network",
-                    f"[Match]\nName={port}\n\n[Network]\nBridge={interface.name}\nLinkLocalAddressing=no\n",
-                )
-                for port in interface.ports
-            ]
+            found += _bridge(interface.name, interface.ports)
         found.append(_network(interface))
+    for site in data.networks:
+        if site.ports:
+            found += _bridge(f"br-{site.network}", site.ports)
+            # The gateway is inside the network's namespace, beyond one of the ports: the bridge itself has nothing.
+            found.append(
+                File(
+                    f"/etc/systemd/network/30-br-{site.network}.network",
+                    f"[Match]\nName=br-{site.network}\n\n[Link]\nRequiredForOnline=no\n\n[Network]\n"
+                    "LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n",
+                )
+            )
     return found
+
+
+def _bridge(name: str, ports: Sequence[str]) -> list[File]:
+    """A bridge and the links that are its ports."""
+    return [
+        _netdev(name, "bridge", "\n[Bridge]\nSTP=no\nMulticastSnooping=no\n"),
+        *(
+            File(
+                f"/etc/systemd/network/30-{port}.network",
+                f"[Match]\nName={port}\n\n[Network]\nBridge={name}\nLinkLocalAddressing=no\n",
+            )
+            for port in ports
+        ),
+    ]
 
 
 def _netdev(name: str, kind: str, more: str = "") -> File:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from netaddr import IPNetwork
 
+from inventories.records import Family
+
 
 class SpecialRange(NamedTuple):
     """A block of a special-purpose registry; `city` and `management` say what may be addressed from it."""
@@ -34,6 +36,20 @@ def special_ranges() -> tuple[SpecialRange, ...]:
             row["management"] == "yes",
         )
         for row in rows
+    )
+
+
+def bogons(family: Family) -> tuple[str, ...]:
+    """The ranges of a family whose addresses no unicast packet of a city bears, in the table's order.
+
+    Link-local addresses and multicast are among them: neither is routed. Ranges of documentation and benchmarks
+    are not: samples and labs use them.
+    """
+    version = 4 if family is Family.IPV4 else 6
+    return tuple(
+        str(special.network)
+        for special in special_ranges()
+        if special.network.version == version and not special.city
     )
 
 
