@@ -127,7 +127,11 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
     }
     management = {Family.IPV4: layout.management.ipv4, Family.IPV6: layout.management.ipv6}
     inside = {
-        family: (*extranet[family], management[family], *(getattr(n, family.value) for n in city.networks.values()))
+        family: (
+            *extranet[family],
+            management[family],
+            *(getattr(n, family.value) for n in city.networks.values()),
+        )
         for family in Family
     }
     operations = {

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import socket
-import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from pyinfra import host
 from pyinfra.api import FactBase, FunctionCommand, StringCommand, operation
-from pyinfra.api.exceptions import OperationError
 
 from deploy.hoststate.files import File
+from deploy.hoststate.reach import PATIENCE, must_answer
 
 CONFIGURATION = "/etc/nftables.conf"
 #: Digest of the table as the kernel listed it, without counters, when the rules were found good.
 STAMP = "/var/lib/jizuo/nftables.sha256"
 #: The rules to go back to; it is there as long as new rules are on trial.
 BEFORE = "/run/jizuo-nft-before"
-#: How long a host waits for word that it can still be reached before it goes back to its old rules, in seconds.
-PATIENCE = 20
-
 #: `-s` leaves the counters out: the same rules list the same at any time and after a reboot.
 #: The limits' table is left out: its sets hold whoever spoke last.
 _LISTING = "nft -s list table inet jizuo && nft -s list table bridge jizuo"
@@ -71,7 +66,7 @@ def firewall(rules: str, reach: Sequence[str]) -> Iterator[StringCommand | Funct
         host.noop("the rules are as they shall be")
         return
     yield StringCommand("/bin/sh -s", _stdin=try_script(rules))
-    yield FunctionCommand(_must_answer, [list(reach)], {})
+    yield FunctionCommand(must_answer, [list(reach)], {})
     yield StringCommand("/bin/sh -s", _stdin=keep_script(rules))
 
 
@@ -124,25 +119,3 @@ mv -f {STAMP}.new {STAMP}
 mv -f "$trial" {CONFIGURATION}
 rm -f {BEFORE}
 """
-
-
-def _must_answer(addresses: list[str]) -> None:
-    """Open a new connection to each address; raise OperationError for one that is silent for 5 s."""
-    for address in addresses:
-        deadline = time.monotonic() + 5
-        while not _answers(address):
-            if time.monotonic() > deadline:
-                raise OperationError(
-                    f"SSH to {address} is lost under the new rules; the host goes back to the old ones "
-                    f"within {PATIENCE} s"
-                )
-            time.sleep(0.2)
-
-
-def _answers(address: str) -> bool:
-    try:
-        with socket.create_connection((address, 22), timeout=2) as connection:
-            connection.settimeout(2)
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False

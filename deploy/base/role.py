@@ -196,7 +196,7 @@ def login_rules(data: HostData) -> list[File]:
 def rules(data: HostData) -> str:
     """The host's nft script."""
     lines = [
-        f"iifname != \"mgmt0\" {ip} saddr @extranet{n} {s.protocol} dport {{ {', '.join(map(str, s.ports))} }} counter accept"
+        f'iifname != "mgmt0" {ip} saddr @extranet{n} {s.protocol} dport {{ {", ".join(map(str, s.ports))} }} counter accept'
         for s in data.services
         if s.source == "extranet"
         for ip, n in (("ip", 4), ("ip6", 6))

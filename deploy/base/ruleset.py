@@ -88,7 +88,7 @@ def ruleset(data: HostData, policy: PolicyLines) -> str:
         policy=policy,
         forwards=routing is not None,
         bogons={family: bogons(family) for family in Family},
-        foreign=data.inside_prefixes if border else {family: () for family in Family},
+        foreign=data.inside_prefixes if border else dict.fromkeys(Family, ()),
         border=border,
         limit=data.new_connections,
         lan=_networks(_addresses(lan)) if lan is not None else None,
@@ -96,7 +96,10 @@ def ruleset(data: HostData, policy: PolicyLines) -> str:
         outer_edges=_outer_edges(routing, border=border),
         private_bridges=[f'"br-{site.network}"' for site in data.networks if site.ports],
         private_ports=[
-            f'"{port}"' for site in data.networks if site.ports for port in (*site.ports, f"pe-{site.network}")
+            f'"{port}"'
+            for site in data.networks
+            if site.ports
+            for port in (*site.ports, f"pe-{site.network}")
         ],
         gateway_ports=[f'"pe-{site.network}"' for site in data.networks if site.ports],
         guarded=guards,
@@ -149,13 +152,11 @@ def _outer_edges(routing: RoutedNode | None, *, border: bool) -> list[Edge]:
         return []
     found = []
     if border:
-        found.append(Edge(LAN_BRIDGE, {family: () for family in Family}, "inside"))
+        found.append(Edge(LAN_BRIDGE, dict.fromkeys(Family, ()), "inside"))
     for neighbor in routing.neighbors:
         if neighbor.role is SiteRole.BORDER:
             own = {
-                family: tuple(
-                    [*(p for p, longest in neighbor.accept[family] if longest > 0), neighbor.remote[family]]
-                )
+                family: (*(p for p, longest in neighbor.accept[family] if longest > 0), neighbor.remote[family])
                 for family in Family
             }
             found.append(Edge(neighbor.link, own, "extranet"))

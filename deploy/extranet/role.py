@@ -10,10 +10,32 @@ from deploy.here import here, secret_store
 from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
+from inventories.records import Family
 from inventories.topology import RoutedNode
 
 #: What the extranet installs; the mirror must hold these.
 PACKAGES = ("frr", "frr-pythontools")
+
+#: Sessions that are up before a change, and that the new configuration still has: each must be up again afterwards.
+SESSIONS = "/run/jizuo-bgp-sessions"
+_ESTABLISHED = (
+    "vtysh -c 'show bgp summary established json' 2>/dev/null "
+    "| sed -n 's/^ *\"\\([0-9a-f]*[.:][0-9a-f.:]*\\)\":{$/\\1/p' | sort -u"
+)
+#: How long sessions may take to come back, in seconds: they reconnect every 2 s, and both ends may be at work.
+SETTLE = 20
+REMEMBER = f"{_ESTABLISHED} >{SESSIONS}"
+CONFIRM = f"""systemctl is-active -q frr
+for peer in $(cat {SESSIONS}); do
+    grep -q "^ neighbor $peer remote-as" /etc/frr/frr.conf || continue
+    left={SETTLE}
+    until {_ESTABLISHED} | grep -qxF "$peer"; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || {{ echo "the BGP session with $peer was up before and is gone"; exit 1; }}
+        sleep 1
+    done
+done
+rm -f {SESSIONS}"""
 
 #: Running daemons are given the difference alone, so that no other session drops; absent ones are started.
 RELOAD = (
@@ -33,11 +55,13 @@ def passwords_of(node: RoutedNode) -> dict[str, str]:
 def extranet() -> None:
     """Addresses on every interface, and BGP with BFD on every link."""
     data = here()
+    reach = [data.management[family] for family in Family]
     files(
         name="interfaces",
         wanted=network_files(data),
         activate=["networkctl reload"],
         exclusive=["/etc/systemd/network/20-*", "/etc/systemd/network/30-*"],
+        reach=reach,
     )
     if data.routing is None:
         return
@@ -55,7 +79,8 @@ def extranet() -> None:
             ),
         ],
         validate=["vtysh -C -f {/etc/frr/frr.conf}"],
-        activate=[RELOAD],
-        confirm=["systemctl is-active -q frr"],
+        activate=[REMEMBER, RELOAD],
+        confirm=[CONFIRM],
+        reach=reach,
     )
     units(name="routing services", running=["frr.service", "systemd-networkd.service"])

@@ -13,10 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from pyinfra import host
-from pyinfra.api import FactBase, StringCommand, operation
+from pyinfra.api import FactBase, FunctionCommand, StringCommand, operation
+
+from deploy.hoststate.reach import must_answer
 
 #: Held on the host while a set of files is brought there.
 LOCK = "/run/jizuo-files.lock"
+#: How long files on trial wait for word that the host can be reached, in seconds; activation is part of it.
+TRIAL = 45
 
 
 class File(msgspec.Struct, frozen=True):
@@ -81,7 +85,8 @@ def files(
     activate: Sequence[str] = (),
     confirm: Sequence[str] = (),
     exclusive: Sequence[str] = (),
-) -> Iterator[StringCommand]:
+    reach: Sequence[str] = (),
+) -> Iterator[StringCommand | FunctionCommand]:
     """Bring a set of files to a host, all or none.
 
     + wanted: the files, with content, mode and owner
@@ -90,9 +95,12 @@ def files(
     + activate: shell commands that make the new files take effect; they also run after a rollback
     + confirm: shell commands that must succeed after activation
     + exclusive: shell patterns of which this set is the whole: a file that matches and is not wanted goes
+    + reach: the host's management addresses, each of which must still answer SSH afterwards
 
     If a validation fails, nothing has changed. If activation or confirmation fails, every file is put back as
-    it was, `activate` runs once more, and the operation fails. The whole set travels as one remote command,
+    it was, `activate` runs once more, and the operation fails. With `reach` the new files are on trial until new
+    SSH connections were answered: otherwise, also when the controller dies in between, the host itself puts the
+    old ones back after :data:`TRIAL` seconds. The whole set travels as one remote command,
     on standard input, so that no content shows in a process list or a log.
     """
     states = (
@@ -104,8 +112,12 @@ def files(
     if not changed:
         host.noop(f"{len(wanted)} files are as they shall be")
         return
-    script = apply_script(wanted, {file.path for file in changed}, validate, activate, confirm)
+    paths = {file.path for file in changed}
+    script = apply_script(wanted, paths, validate, activate, confirm, on_trial=bool(reach))
     yield StringCommand("/bin/sh -s", _stdin=script)
+    if reach:
+        yield FunctionCommand(must_answer, [list(reach)], {})
+        yield StringCommand("/bin/sh -s", _stdin=keep_script(wanted, paths))
 
 
 def apply_script(
@@ -114,6 +126,8 @@ def apply_script(
     validate: Sequence[str],
     activate: Sequence[str],
     confirm: Sequence[str],
+    *,
+    on_trial: bool = False,
 ) -> str:
     """The shell script that :func:`files` runs on the host; pure."""
     lines = [
@@ -146,6 +160,8 @@ def apply_script(
             f"( {_with_places(command, wanted)} ) >&2 </dev/null || {{ echo {complaint} >&2; exit 1; }}"
         )
     lines += _replace(wanted, changed)
+    if on_trial:
+        lines += _arm(wanted, changed, activate)
     if activate or confirm:
         steps = "\n".join(["set -e", *activate, *confirm])
         again = "\n".join(activate) or ":"
@@ -153,11 +169,75 @@ def apply_script(
             "if ! sh -c " + shlex.quote(steps) + " >&2 </dev/null 9>&-; then",
             "  roll_back",
             "  sh -c " + shlex.quote(again) + " >&2 </dev/null 9>&- || true",
+            *(_disarm(wanted) if on_trial else ()),
             "  echo 'activation failed; the files are as they were before' >&2",
             "  exit 1",
             "fi",
         ]
+    if on_trial:
+        # What was there before keeps its second names until word comes that the host can be reached.
+        lines += ["trap - EXIT HUP INT TERM", 'rm -rf "$stage"']
     return "\n".join(lines) + "\n"
+
+
+def keep_script(wanted: Sequence[File], changed: set[str]) -> str:
+    """The script that makes files on trial the host's own; pure."""
+    trial = _trial(wanted)
+    gone = "the host went back to its old files before word came that it can be reached"
+    return "\n".join(
+        [
+            "set -eu",
+            f"systemctl stop {trial}.timer 2>/dev/null || true",
+            # Whoever renames the script first decides: the timer that goes back, or this one.
+            f"mv /run/{trial}.sh /run/{trial}.kept 2>/dev/null || {{ echo {shlex.quote(gone)} >&2; exit 1; }}",
+            f"rm -f /run/{trial}.kept",
+            *_clean(wanted, changed),
+            "",
+        ]
+    )
+
+
+def _trial(wanted: Sequence[File]) -> str:
+    """The name of a set's unit and script while it is on trial: the same for the same set."""
+    names = "\n".join(sorted(file.path for file in wanted if file.content is not None))
+    return f"jizuo-trial-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
+
+
+def _arm(wanted: Sequence[File], changed: set[str], activate: Sequence[str]) -> list[str]:
+    """The lines that make the host go back by itself, before anything takes effect."""
+    trial = _trial(wanted)
+    paths = [shlex.quote(file.path) for file in wanted if file.path in changed]
+    back = [
+        f"mv /run/{trial}.sh /run/{trial}.running || exit 0",
+        *(
+            f"if [ -e {path}.jizuo-old ] || [ -L {path}.jizuo-old ]; then mv -f {path}.jizuo-old {path}; "
+            f"else rm -f {path}; fi"
+            for path in paths
+        ),
+        f"( {chr(10).join(activate) or ':'} )",
+        *_clean(wanted, changed),
+        f"rm -f /run/{trial}.running",
+    ]
+    encoded = base64.encodebytes("\n".join([*back, ""]).encode()).decode().rstrip("\n")
+    return [
+        f"systemctl stop {trial}.timer 2>/dev/null || true",
+        f"base64 -d >/run/{trial}.sh <<'END'",
+        encoded,
+        "END",
+        f"systemd-run --quiet --collect --unit={trial} --on-active={TRIAL}s --timer-property=AccuracySec=100ms "
+        f"/bin/sh /run/{trial}.sh || {{ roll_back; exit 1; }}",
+    ]
+
+
+def _disarm(wanted: Sequence[File]) -> list[str]:
+    trial = _trial(wanted)
+    return [f"  rm -f /run/{trial}.sh; systemctl stop {trial}.timer 2>/dev/null || true"]
+
+
+def _clean(wanted: Sequence[File], changed: set[str]) -> list[str]:
+    """The lines that remove what was kept for the way back."""
+    paths = [shlex.quote(file.path) for file in wanted if file.path in changed]
+    return [f"rm -f {path}.jizuo {path}.jizuo-old {path}.jizuo-new" for path in paths]
 
 
 def _replace(wanted: Sequence[File], changed: set[str]) -> list[str]:
@@ -175,7 +255,7 @@ def _replace(wanted: Sequence[File], changed: set[str]) -> list[str]:
         for number, (path, _) in enumerate(paths)
     ]
     lines += ["  true", "}", "clean() {"]
-    lines += [f"  rm -f {path}.jizuo {path}.jizuo-old {path}.jizuo-new" for path, _ in paths]
+    lines += [f"  {line}" for line in _clean(wanted, changed)]
     lines += [
         '  rm -rf "$stage"',
         "}",

@@ -19,7 +19,7 @@ LINK_MTU = 1500
 def settings(site: PrivateSite) -> str:
     """What `jizuo-private-network` reads: a key and its value a line, a line a peer."""
     lines = [
-        "# Written by jizuo. peer: loopback, overlay address, MAC address, LANs in IPv4 and IPv6 (- where it has none).",
+        "# Written by jizuo. peer: loopback, overlay address, MAC address, LANs in IPv4 and IPv6 (- for none).",
         f"vni {site.vni}",
         f"local {site.loopback}",
         f"address {site.address}",
@@ -40,7 +40,9 @@ def settings(site: PrivateSite) -> str:
             f"private6 {site.crossing.private[Family.IPV6]}",
         ]
     lines += [
-        " ".join(["peer", peer.loopback, peer.address, peer.mac, *(peer.lan.get(family, "-") for family in Family)])
+        " ".join(
+            ["peer", peer.loopback, peer.address, peer.mac, *(peer.lan.get(family, "-") for family in Family)]
+        )
         for peer in site.peers
     ]
     return "\n".join(lines) + "\n"

@@ -43,7 +43,7 @@ class NetworkFaults(FactBase[dict[str, str]]):
         words = " ".join(map(shlex.quote, names))
         return (
             f"for name in {words}; do printf '%s %s\\n' \"$name\" "
-            f'"$({SCRIPT} check "$name" 2>&1 | tr \'\\n\' \';\')"; done'
+            f"\"$({SCRIPT} check \"$name\" 2>&1 | tr '\\n' ';')\"; done"
         )
 
     def process(self, output: Iterable[str]) -> dict[str, str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from deploy.base.firewall import PATIENCE, keep_script, try_script
+from deploy.base.firewall import keep_script, try_script
+from deploy.hoststate.reach import PATIENCE
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
 from inventories.hosts import Source, host_data
