@@ -74,8 +74,13 @@ def base() -> None:
     )
     files(
         name="node exporter",
-        wanted=[File("/etc/default/prometheus-node-exporter", NODE_EXPORTER)],
-        activate=["systemctl restart prometheus-node-exporter"],
+        wanted=node_exporter(),
+        activate=[
+            "systemctl daemon-reload",
+            "systemctl restart prometheus-node-exporter",
+            "systemctl enable -q jizuo-firewall-counters.timer",
+            "systemctl restart jizuo-firewall-counters.timer",
+        ],
     )
     firewall(name="firewall", rules=rules(data), reach=[data.management[family] for family in Family])
     units(
@@ -85,6 +90,7 @@ def base() -> None:
             "rsyslog.service",
             "nftables.service",
             "prometheus-node-exporter.service",
+            "jizuo-firewall-counters.timer",
             "ssh.service",
         ],
     )
@@ -172,6 +178,19 @@ def logs(data: HostData) -> list[File]:
     ]
 
 
+def node_exporter() -> list[File]:
+    """The node exporter's settings, and what writes the firewall's counters for it."""
+    name = "jizuo-firewall-counters"
+    return [
+        File("/etc/default/prometheus-node-exporter", NODE_EXPORTER),
+        File(f"/usr/local/libexec/{name}", (Path(__file__).parent / name).read_bytes(), mode="755"),
+        *(
+            File(f"/etc/systemd/system/{name}.{kind}", render(TEMPLATES / f"{name}.{kind}.j2"))
+            for kind in ("service", "timer")
+        ),
+    ]
+
+
 def login_rules(data: HostData) -> list[File]:
     """Names of the city's servers, and what assessors of MLPS level 3 look for at login (docs: checks' profile)."""
     names = [
@@ -196,7 +215,7 @@ def login_rules(data: HostData) -> list[File]:
 def rules(data: HostData) -> str:
     """The host's nft script."""
     lines = [
-        f'iifname != "mgmt0" {ip} saddr @extranet{n} {s.protocol} dport {{ {", ".join(map(str, s.ports))} }} counter accept'
+        f'iifname != "mgmt0" {ip} saddr @extranet{n} {s.protocol} dport {{ {", ".join(map(str, s.ports))} }} accept'
         for s in data.services
         if s.source == "extranet"
         for ip, n in (("ip", 4), ("ip6", 6))

@@ -156,7 +156,10 @@ def _outer_edges(routing: RoutedNode | None, *, border: bool) -> list[Edge]:
     for neighbor in routing.neighbors:
         if neighbor.role is SiteRole.BORDER:
             own = {
-                family: (*(p for p, longest in neighbor.accept[family] if longest > 0), neighbor.remote[family])
+                family: (
+                    *(p for p, longest in neighbor.accept[family] if longest > 0),
+                    neighbor.remote[family],
+                )
                 for family in Family
             }
             found.append(Edge(neighbor.link, own, "extranet"))
