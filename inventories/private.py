@@ -75,6 +75,16 @@ class PrivateSite(msgspec.Struct, frozen=True, kw_only=True):
         """The router's MAC address in the overlay."""
         return overlay_mac(self.slot)
 
+    @property
+    def lan_mac(self) -> str:
+        """The router's MAC address as the gateway of its LAN."""
+        return lan_mac(self.vni)
+
+
+def lan_mac(vni: int) -> str:
+    """The MAC address of a network's gateway on every LAN of it: locally administered, unicast."""
+    return f"02:01:{vni >> 16 & 255:02x}:{vni >> 8 & 255:02x}:{vni & 255:02x}:01"
+
 
 def overlay_address(slot: int) -> str:
     """The overlay address of a slot."""

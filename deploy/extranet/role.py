@@ -16,6 +16,8 @@ from inventories.topology import RoutedNode
 #: What the extranet installs; the mirror must hold these.
 PACKAGES = ("frr", "frr-pythontools")
 
+#: FRR's own test of a configuration.
+VALIDATE = "vtysh -C -f {/etc/frr/frr.conf}"
 #: Sessions that are up before a change, and that the new configuration still has: each must be up again afterwards.
 SESSIONS = "/run/jizuo-bgp-sessions"
 _ESTABLISHED = (
@@ -78,7 +80,7 @@ def extranet() -> None:
                 group="frr",
             ),
         ],
-        validate=["vtysh -C -f {/etc/frr/frr.conf}"],
+        validate=[VALIDATE],
         activate=[REMEMBER, RELOAD],
         confirm=[CONFIRM],
         reach=reach,

@@ -29,6 +29,7 @@ def settings(site: PrivateSite) -> str:
         f"prefix6 {site.prefixes[Family.IPV6]}",
     ]
     if site.gateway:
+        lines.append(f"lan-mac {site.lan_mac}")
         lines += [f"gateway4 {site.gateway[Family.IPV4]}", f"gateway6 {site.gateway[Family.IPV6]}"]
     if site.way_out:
         lines.append(f"way-out {site.way_out.address}")

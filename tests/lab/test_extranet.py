@@ -8,9 +8,11 @@ from itertools import product
 
 import pytest
 
+from checks.availability.targets import reachable_nodes
 from deploy.lab import network
 from deploy.lab.failover import INTERVAL, cut_plane, lost_during, wait_for_planes
 from deploy.lab.lab import Lab
+from inventories.private import network_of
 from inventories.records import Family, NodeRole, Plane
 
 from .conftest import Execute
@@ -31,7 +33,9 @@ def reachable(lab: Lab, on: Execute, source: str, target: str, family: Family, s
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("source", ["client-1", "client-2", "offsite-1", "fengcheng"])
 def test_every_node_is_reached(lab: Lab, on: Execute, source: str, family: Family) -> None:
-    unreached = [node for node in lab.city.nodes if not reachable(lab, on, source, node, family, 5)]
+    unreached = [
+        node for node in reachable_nodes(lab.city) if not reachable(lab, on, source, node, family, 5)
+    ]
     assert unreached == []
 
 
@@ -60,6 +64,34 @@ def test_a_county_shows_in_the_core_as_one_prefix_a_family(lab: Lab, on: Execute
             prefix = lab.plan.county_prefix(county, family)
             inside = {route for route in routes if route.split("/")[0] in prefix}
             assert inside == {str(prefix)}
+
+
+def test_the_province_sees_the_city_as_one_prefix_a_family(lab: Lab, on: Execute) -> None:
+    """And the city takes the province's own prefix, no part of it and no default."""
+    layout = lab.city.layout
+    for family, prefix in ((Family.IPV4, layout.ipv4.prefix), (Family.IPV6, layout.ipv6.prefix)):
+        found = json.loads(on("province-1", "vtysh", "-c", f"show bgp {family} unicast json").stdout)[
+            "routes"
+        ]
+        learned = {name: len(paths) for name, paths in found.items() if any(path["path"] for path in paths)}
+        assert learned == {prefix: 2}, "one prefix, over both planes"
+        partner = layout.partners["36"]
+        wanted = partner.ipv4 if family is Family.IPV4 else partner.ipv6
+        seen = json.loads(on("core-a", "vtysh", "-c", f"show bgp {family} unicast json").stdout)["routes"]
+        asn = str(partner.asn)
+        assert {name for name, paths in seen.items() for path in paths if path["path"].endswith(asn)} == {
+            wanted
+        }
+
+
+def test_the_default_comes_from_the_border_alone(lab: Lab, on: Execute) -> None:
+    for family in Family:
+        default = "0.0.0.0/0" if family is Family.IPV4 else "::/0"
+        for core in ("core-a", "core-b"):
+            found = json.loads(on(core, "vtysh", "-c", f"show bgp {family} unicast {default} json").stdout)
+            origins = {path["aspath"]["string"].split()[-1] for path in found["paths"]}
+            border = json.loads(on("border-1", "vtysh", "-c", "show bgp summary json").stdout)
+            assert origins == {str(border["ipv4Unicast"]["as"])}
 
 
 def test_a_village_knows_its_way_out_and_no_more(lab: Lab, on: Execute) -> None:
@@ -125,7 +157,7 @@ def test_the_core_router_may_die(lab: Lab, on: Execute) -> None:
     lost = lost_during(lab, "client-1", "cloud-1", 400, lambda: labs.kill(lab, "core-a"))
     try:
         for family in Family:
-            others = [node for node in lab.city.nodes if node != "core-a"]
+            others = [node for node in reachable_nodes(lab.city) if node != "core-a"]
             assert [node for node in others if not reachable(lab, on, "client-1", node, family, 5)] == []
     finally:
         labs.start(lab, "core-a")
@@ -143,4 +175,10 @@ def test_clients_are_on_lans_and_routers_hold_the_gateways(lab: Lab, on: Execute
             for family in Family:
                 flag = "-6" if family is Family.IPV6 else "-4"
                 route = on(node.id, "ip", flag, "route", "show", "default").stdout
-                assert str(lab.plan.gateway(node.site, family)) in route
+                network = network_of(lab.city).get(node.id)
+                gateway = (
+                    lab.plan.private_gateway(network, node.site, family)
+                    if network
+                    else lab.plan.gateway(node.site, family)
+                )
+                assert str(gateway) in route
