@@ -24,7 +24,7 @@ def read_layout(path: Path) -> tuple[Layout | None, Source[Layout], list[Problem
     if text is None:
         return None, Source(str(path), readable=False), problems
     document = Document(str(path), text)
-    reader = _Reader(document)
+    reader = TableReader(document)
     layout = None if document.problems else reader.record((), document.data, Layout)
     source: Source[Layout] = Source(str(path), readable=layout is not None, locate=reader.locate)
     return layout, source, [*problems, *document.problems, *reader.problems]
@@ -36,7 +36,7 @@ def read_policies(path: Path) -> tuple[Source[BackupPolicy], list[Problem]]:
     if text is None:
         return Source(str(path), readable=False), problems
     document = Document(str(path), text)
-    reader = _Reader(document)
+    reader = TableReader(document)
     source: Source[BackupPolicy] = Source(str(path), locate=lambda *place: reader.locate_policy(*place))
     source.readable = not document.problems
     for key, value in document.data.items():
@@ -52,7 +52,7 @@ def read_policies(path: Path) -> tuple[Source[BackupPolicy], list[Problem]]:
     return source, [*problems, *document.problems, *reader.problems]
 
 
-class _Reader:
+class TableReader:
     """Converts the tables of a document to records, key by key, and notes every problem on the way."""
 
     def __init__(self, document: Document) -> None:
@@ -99,7 +99,10 @@ class _Reader:
             elif column.required:
                 fix = f"add {name} = …: {article(expected(column.type))}"
                 self.report(path, f"key {name!r} is missing{where}", fix)
-        return cls(**values) if len(self.problems) == before else None
+        if len(self.problems) != before:
+            return None
+        names = {field.encode_name: field.name for field in msgspec.structs.fields(cls)}
+        return cls(**{names[key]: value for key, value in values.items()})
 
     def value(self, path: KeyPath, column: Column, value: Any) -> Any:
         """The value of a key; None, and problems, when it is not of the column's type."""
