@@ -82,12 +82,14 @@ class TableReader:
         """A record of a table; None, and problems, when any key of it is wrong."""
         fields = columns(cls)
         before = len(self.problems)
-        where = f" in [{'.'.join(map(str, path))}]" if path else ""
+        where = f" in {_header(path)}" if path else ""
+        # Where tables have names, the name is the id; elements of an array of tables say it themselves.
+        given = "id" if path and isinstance(path[-1], str) else ""
         for key in table:
             if key not in fields:
                 absent = [name for name in fields if name not in table]
                 otherwise = (
-                    f"remove it: the keys here are {', '.join(name for name in fields if name != 'id')}"
+                    f"remove it: the keys here are {', '.join(name for name in fields if name != given)}"
                 )
                 near = self.suggestions.nearest(key, absent)
                 fix = f"did you mean {near!r}? Else {otherwise}" if near else otherwise
@@ -140,3 +142,9 @@ class TableReader:
         """Position of a field of a policy; of the policy's header when it has no such field."""
         path: KeyPath = ("policy", key, *field.split("."))
         return self.document.value_position(path if element is None else (*path, element))
+
+
+def _header(path: KeyPath) -> str:
+    """A table's header as the file has it: `[policy.ID]`, `[[rule]]`."""
+    names = ".".join(part for part in path if isinstance(part, str))
+    return f"[[{names}]]" if isinstance(path[-1], int) else f"[{names}]"

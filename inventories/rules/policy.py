@@ -18,6 +18,7 @@ _WHERE = {
     SelectorKind.SITE: "a site of sites.csv",
     SelectorKind.BELOW: "a site of sites.csv",
     SelectorKind.NODE: "a node of nodes.csv",
+    SelectorKind.ROLE: "a role of nodes.csv",
 }
 
 
@@ -85,7 +86,7 @@ def _check_selector(
         return
     if not _exists(draft, selector):
         place = (draft.rules, key, field)
-        fix = f"write {_WHERE.get(selector.kind, 'another')}"
+        fix = f"write {_WHERE[selector.kind]}"
         draft.report_unknown(place, str(selector.kind), selector.name, _known(draft, selector), fix, number)
         return
     if selector.kind is SelectorKind.NETWORK and field == "to":
