@@ -19,7 +19,7 @@ from inventories.problems import Suggestions, shown
 from inventories.records import DivisionCode, HostName, InterfaceName, Record, Seconds
 
 #: Columns in the words of people, where full-width characters are at home: 八五一０农场 is an official name.
-FREE_TEXT = frozenset({"name", "section", "target", "title", "schedule"})
+FREE_TEXT = frozenset({"name", "section", "target", "title", "schedule", "reason"})
 
 #: A cell without any of these characters needs no closer look at its characters.
 SUSPECT = re.compile(
@@ -86,10 +86,10 @@ class Column(NamedTuple):
 
 @functools.cache
 def columns(record: type[Record]) -> dict[str, Column]:
-    """The fields of a record by name, in the record's order."""
+    """The fields of a record by their names in the file, in the record's order."""
     hints = typing.get_type_hints(record, include_extras=True)
     return {
-        field.name: Column(field.name, hints[field.name], field.required)
+        field.encode_name: Column(field.encode_name, hints[field.name], field.required)
         for field in msgspec.structs.fields(record)
     }
 
@@ -177,8 +177,18 @@ def expected(type_: Any) -> str:
             if lowest is not None and highest is not None:
                 return f"whole number from {lowest} to {highest}"
             return f"whole number from {lowest}" if lowest is not None else "whole number"
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.UnionType()):
+            return 'list of ports, from 1 to 65535, and ranges of them: [80, "8000-8099"]'
         case msgspec.inspect.VarTupleType():
             return "list of texts"
+        case msgspec.inspect.UnionType(types=types) if any(
+            isinstance(member, msgspec.inspect.DateType) for member in types
+        ):
+            return "date without quotation marks: 2027-12-31"
+        case msgspec.inspect.UnionType(types=types) if any(
+            isinstance(member, msgspec.inspect.IntType) for member in types
+        ):
+            return 'port from 1 to 65535, or a range of them as text: 443, "8000-8099"'
         case msgspec.inspect.DictType() | msgspec.inspect.StructType():
             return "table"
     return "text"
@@ -186,7 +196,11 @@ def expected(type_: Any) -> str:
 
 def article(words: str) -> str:
     """`words` with an indefinite article where English wants one."""
-    return f"a {words}" if words.startswith(("text", "whole", "duration", "list", "table")) else words
+    return (
+        f"a {words}"
+        if words.startswith(("text", "whole", "duration", "list", "table", "date", "port"))
+        else words
+    )
 
 
 def _explain(column: Column, value: Any) -> tuple[str, str]:

@@ -234,10 +234,10 @@ Examples:
 @_JSON
 def columns(file: str | None, as_json: bool) -> None:
     """Print the columns of each FILE of an inventory: type, allowed values, meaning, example."""
-    from inventories.column_guide import RECORDS, column_guide
+    from inventories.column_guide import FILES, column_guide
 
-    if file is not None and file not in RECORDS:
-        raise click.BadParameter(f"{file!r} is none of {', '.join(RECORDS)}", param_hint="FILE")
+    if file is not None and file not in FILES:
+        raise click.BadParameter(f"{file!r} is none of {', '.join(FILES)}", param_hint="FILE")
     rows = [row for row in column_guide() if file in (None, row.file)]
     if as_json:
         click.echo(_json([row._asdict() for row in rows]))

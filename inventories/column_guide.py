@@ -7,6 +7,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from inventories.cells import columns, expected
+from inventories.policy.records import POLICY_FILE, PolicyRule, PolicyService
 from inventories.records import (
     BackupPolicy,
     Division,
@@ -35,6 +36,11 @@ RECORDS: dict[str, type[Record]] = {
     "allocations.csv": Allocation,
 }
 
+#: Files with tables of several kinds, each a record: a key is named with its table, `rule.from`.
+TABLES: dict[str, dict[str, type[Record]]] = {POLICY_FILE: {"service": PolicyService, "rule": PolicyRule}}
+#: Every file that is explained.
+FILES = (*RECORDS, *TABLES)
+
 
 class ColumnGuide(NamedTuple):
     """One column, or key, of a file; `values` says its type and what it may hold."""
@@ -49,18 +55,18 @@ class ColumnGuide(NamedTuple):
 
 def column_guide() -> list[ColumnGuide]:
     """Every column of every file, in the files' order."""
-    text = (resources.files("inventories") / "columns.toml").read_text(encoding="utf-8")
-    meanings = tomllib.loads(text)
-    return [
-        ColumnGuide(
-            file,
-            column.name,
-            column.required,
-            expected(column.type)
-            + (", with ; between them" if column.is_tuple and file.endswith(".csv") else ""),
-            meanings[file][column.name]["meaning"],
-            meanings[file][column.name]["example"],
-        )
-        for file, record in RECORDS.items()
-        for column in columns(record).values()
-    ]
+    source = (resources.files("inventories") / "columns.toml").read_text(encoding="utf-8")
+    meanings = tomllib.loads(source)
+    found = []
+    for file in FILES:
+        for table, record in TABLES.get(file, {"": RECORDS.get(file, Record)}).items():
+            for column in columns(record).values():
+                words = expected(column.type)
+                if column.is_tuple and file.endswith(".csv"):
+                    words += ", with ; between them"
+                name = f"{table}.{column.name}" if table else column.name
+                text = meanings[file][name]
+                found.append(
+                    ColumnGuide(file, name, column.required, words, text["meaning"], text["example"])
+                )
+    return found

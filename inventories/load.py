@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inventories.policy.read import read_policy
+from inventories.policy.records import POLICY_FILE, Policy, PolicyRule, PolicyService
 from inventories.problems import InventoryError, Problem, Suggestions
 from inventories.read_rows import read_rows
 from inventories.read_tables import read_layout, read_policies
@@ -25,7 +27,14 @@ from inventories.validate import validate
 
 LAYOUT = "city.toml"
 REQUIRED = (LAYOUT, "divisions.csv", "sites.csv", "nodes.csv", "links.csv")
-OPTIONAL = ("units.csv", "systems.csv", "backups.toml", "private-networks.csv", "allocations.csv")
+OPTIONAL = (
+    "units.csv",
+    "systems.csv",
+    "backups.toml",
+    "private-networks.csv",
+    POLICY_FILE,
+    "allocations.csv",
+)
 
 
 def load_city(path: Path) -> City:
@@ -57,7 +66,18 @@ def load_city(path: Path) -> City:
         systems=draft.systems.records,
         backups=draft.backups.records,
         networks=draft.networks.records,
+        policy=_policy(draft) if (path / POLICY_FILE).is_file() else None,
         allocations=draft.allocations,
+    )
+
+
+def _policy(draft: Draft) -> Policy:
+    rules = draft.rules
+    return Policy(
+        file=rules.file,
+        services=draft.services.records,
+        rules=rules.records,
+        lines={key: rules.locate(key, "id", None)[0] for key in rules.records},
     )
 
 
@@ -73,6 +93,8 @@ def _read(path: Path) -> Draft:
     if (path / "backups.toml").is_file():
         backups, found = read_policies(path / "backups.toml")
         problems += found
+
+    services, rules = _policy_sources(path, problems, mistyped)
 
     def rows(name: str, record: type[R], *key: str) -> Source[R]:
         if not (path / name).is_file():
@@ -94,11 +116,25 @@ def _read(path: Path) -> Draft:
         systems=rows("systems.csv", System, "id"),
         backups=backups,
         networks=rows("private-networks.csv", PrivateNetwork, "id"),
+        services=services,
+        rules=rules,
         allocations={},
         problems=problems,
     )
     draft.allocations = gather_allocations(draft, rows("allocations.csv", Allocation, "pool", "member"))
     return draft
+
+
+def _policy_sources(
+    path: Path, problems: list[Problem], mistyped: dict[str, str]
+) -> tuple[Source[PolicyService], Source[PolicyRule]]:
+    file = path / POLICY_FILE
+    if file.is_file():
+        services, rules, found = read_policy(file)
+        problems += found
+        return services, rules
+    is_absent = POLICY_FILE not in mistyped and not file.exists()
+    return Source(str(file), readable=is_absent), Source(str(file), readable=is_absent)
 
 
 def _names_in(path: Path) -> set[str]:

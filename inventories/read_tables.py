@@ -24,7 +24,7 @@ def read_layout(path: Path) -> tuple[Layout | None, Source[Layout], list[Problem
     if text is None:
         return None, Source(str(path), readable=False), problems
     document = Document(str(path), text)
-    reader = _Reader(document)
+    reader = TableReader(document)
     layout = None if document.problems else reader.record((), document.data, Layout)
     source: Source[Layout] = Source(str(path), readable=layout is not None, locate=reader.locate)
     return layout, source, [*problems, *document.problems, *reader.problems]
@@ -36,7 +36,7 @@ def read_policies(path: Path) -> tuple[Source[BackupPolicy], list[Problem]]:
     if text is None:
         return Source(str(path), readable=False), problems
     document = Document(str(path), text)
-    reader = _Reader(document)
+    reader = TableReader(document)
     source: Source[BackupPolicy] = Source(str(path), locate=lambda *place: reader.locate_policy(*place))
     source.readable = not document.problems
     for key, value in document.data.items():
@@ -52,7 +52,7 @@ def read_policies(path: Path) -> tuple[Source[BackupPolicy], list[Problem]]:
     return source, [*problems, *document.problems, *reader.problems]
 
 
-class _Reader:
+class TableReader:
     """Converts the tables of a document to records, key by key, and notes every problem on the way."""
 
     def __init__(self, document: Document) -> None:
@@ -82,12 +82,14 @@ class _Reader:
         """A record of a table; None, and problems, when any key of it is wrong."""
         fields = columns(cls)
         before = len(self.problems)
-        where = f" in [{'.'.join(map(str, path))}]" if path else ""
+        where = f" in {_header(path)}" if path else ""
+        # Where tables have names, the name is the id; elements of an array of tables say it themselves.
+        given = "id" if path and isinstance(path[-1], str) else ""
         for key in table:
             if key not in fields:
                 absent = [name for name in fields if name not in table]
                 otherwise = (
-                    f"remove it: the keys here are {', '.join(name for name in fields if name != 'id')}"
+                    f"remove it: the keys here are {', '.join(name for name in fields if name != given)}"
                 )
                 near = self.suggestions.nearest(key, absent)
                 fix = f"did you mean {near!r}? Else {otherwise}" if near else otherwise
@@ -99,7 +101,10 @@ class _Reader:
             elif column.required:
                 fix = f"add {name} = …: {article(expected(column.type))}"
                 self.report(path, f"key {name!r} is missing{where}", fix)
-        return cls(**values) if len(self.problems) == before else None
+        if len(self.problems) != before:
+            return None
+        names = {field.encode_name: field.name for field in msgspec.structs.fields(cls)}
+        return cls(**{names[key]: value for key, value in values.items()})
 
     def value(self, path: KeyPath, column: Column, value: Any) -> Any:
         """The value of a key; None, and problems, when it is not of the column's type."""
@@ -137,3 +142,9 @@ class _Reader:
         """Position of a field of a policy; of the policy's header when it has no such field."""
         path: KeyPath = ("policy", key, *field.split("."))
         return self.document.value_position(path if element is None else (*path, element))
+
+
+def _header(path: KeyPath) -> str:
+    """A table's header as the file has it: `[policy.ID]`, `[[rule]]`."""
+    names = ".".join(part for part in path if isinstance(part, str))
+    return f"[[{names}]]" if isinstance(path[-1], int) else f"[{names}]"

@@ -7,9 +7,12 @@ own fields; what records say of each other is held by :mod:`inventories.validate
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+
+if TYPE_CHECKING:
+    from inventories.policy.records import Policy
 
 #: A host name as RFC 1123 section 2.1 has it, at most 63 characters.
 HostName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
@@ -349,4 +352,6 @@ class City(Record, frozen=True):
     systems: dict[str, System] = {}
     backups: dict[str, BackupPolicy] = {}
     networks: dict[str, PrivateNetwork] = {}
+    #: Who may reach what; None where nobody wrote it: nothing but the kit's own services then.
+    policy: Policy | None = None
     allocations: Allocations = {}

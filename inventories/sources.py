@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from inventories.policy.records import PolicyRule, PolicyService
 from inventories.problems import Problem, Suggestions
 from inventories.records import (
     Allocations,
@@ -72,6 +73,8 @@ class Draft:
     systems: Source[System]
     backups: Source[BackupPolicy]
     networks: Source[PrivateNetwork]
+    services: Source[PolicyService]
+    rules: Source[PolicyRule]
     allocations: Allocations
     problems: list[Problem]
     suggestions: Suggestions = field(default_factory=Suggestions)

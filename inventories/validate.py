@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from inventories.rules import backups, divisions, links, networks, nodes, prefixes, reach, sites, systems
+from inventories.rules import (
+    backups,
+    divisions,
+    links,
+    networks,
+    nodes,
+    policy,
+    prefixes,
+    reach,
+    sites,
+    systems,
+)
 from inventories.sources import Draft
 
 #: Each says in its first line which question it answers; their order is that of the files.
@@ -16,6 +27,7 @@ RULES = (
     reach.check,
     systems.check,
     backups.check,
+    policy.check,
 )
 
 
