@@ -12,6 +12,14 @@ import msgspec
 from netaddr import IPAddress, IPNetwork
 
 from inventories.plan import AddressPlan
+from inventories.policy.points import (
+    EdgeRule,
+    rules_for_host,
+    rules_for_lan,
+    rules_from_zone,
+    rules_to_internet,
+)
+from inventories.policy.resolve import ResolvedPolicy, resolve
 from inventories.private import PrivateSite, private_sites
 from inventories.records import BackupPolicy, City, Family, Link, Node, NodeRole, SiteRole
 from inventories.topology import RoutedNode, Topology, build_topology
@@ -47,11 +55,24 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(StrEnum):
-    """From where a service may be reached; the same for both families."""
+    """From where a built-in service may be reached, the same for both families; all else is the policy's to say."""
 
     MANAGEMENT = "management"
-    EXTRANET = "extranet"
     LINKS = "links"
+
+
+class HostPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy's rules at each point of enforcement that stands on a host, in their order.
+
+    `host` is the host's own firewall, `lan` the hosts of a router's public LAN; the others are the border's: what comes
+    from the internet, what goes out to it, and what comes from each private network.
+    """
+
+    host: tuple[EdgeRule, ...] = ()
+    lan: tuple[EdgeRule, ...] = ()
+    from_internet: tuple[EdgeRule, ...] = ()
+    to_internet: tuple[EdgeRule, ...] = ()
+    from_network: dict[str, tuple[EdgeRule, ...]] = {}
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +128,7 @@ class HostData(msgspec.Struct, frozen=True, kw_only=True):
     #: The private networks that this router takes part in.
     networks: tuple[PrivateSite, ...]
     services: tuple[Service, ...]
+    policy: HostPolicy
     #: Management addresses of the operations nodes: packages, time and logs.
     operations: dict[str, dict[Family, str]]
     systems: tuple[HostedSystem, ...]
@@ -145,6 +167,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
         if node.role not in (NodeRole.ROUTER, NodeRole.CLIENT)
     }
     networks = private_sites(city, plan)
+    resolved = resolve(city, plan)
     return {
         node.id: HostData(
             name=node.id,
@@ -164,6 +187,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
             routing=topology.nodes.get(node.id),
             networks=networks.get(node.id, ()),
             services=tuple(_services(node, topology)),
+            policy=_policy(city, plan, resolved, node),
             operations=operations,
             systems=tuple(
                 HostedSystem(id=system.id, name=system.name, owners=system.owners)
@@ -256,21 +280,29 @@ def _services(node: Node, topology: Topology) -> list[Service]:
             service("bgp", Source.LINKS, 179),
             service("bfd", Source.LINKS, 3784, 3785, 4784, protocol="udp"),
         ]
-    if node.role is NodeRole.CLOUD:
-        found.append(service("http", Source.EXTRANET, 80))
-    if node.role in (NodeRole.BACKUP, NodeRole.OFFSITE):
-        found.append(service("restic", Source.EXTRANET, BACKUP_PORT))
     if node.role is NodeRole.OPERATIONS:
         found += [
             service("mirror", Source.MANAGEMENT, MIRROR_PORT),
             service("syslog", Source.MANAGEMENT, 514),
             service("ntp", Source.MANAGEMENT, 123, protocol="udp"),
             service("prometheus", Source.MANAGEMENT, 9090, 9093, EXPORTER_PORT),
-            service("prometheus-extranet", Source.EXTRANET, 9090),
-            service("dns", Source.EXTRANET, 53),
-            service("dns-udp", Source.EXTRANET, 53, protocol="udp"),
         ]
     return found
+
+
+def _policy(city: City, plan: AddressPlan, resolved: ResolvedPolicy, node: Node) -> HostPolicy:
+    is_border = node.id == plan.border
+    has_clients = node.role is NodeRole.ROUTER and city.sites[node.site].role is SiteRole.ACCESS
+    zones = {
+        network: rules_from_zone(resolved, f"network:{network}") for network in city.networks if is_border
+    }
+    return HostPolicy(
+        host=rules_for_host(resolved, node.id),
+        lan=rules_for_lan(resolved, node.site) if has_clients else (),
+        from_internet=rules_from_zone(resolved, "internet") if is_border else (),
+        to_internet=rules_to_internet(resolved) if is_border else (),
+        from_network=zones,
+    )
 
 
 def _jobs(city: City, node: Node) -> list[BackupJob]:

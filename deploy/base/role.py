@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from deploy.base.firewall import firewall
-from deploy.base.ruleset import PolicyLines, ruleset
+from deploy.base.ruleset import ruleset
 from deploy.here import here, render, secret_store
 from deploy.hoststate.container import Container
 from deploy.hoststate.files import File, files
@@ -214,11 +214,4 @@ def login_rules(data: HostData) -> list[File]:
 
 def rules(data: HostData) -> str:
     """The host's nft script."""
-    lines = [
-        f'iifname != "mgmt0" {ip} saddr @extranet{n} {s.protocol} dport {{ {", ".join(map(str, s.ports))} }} accept'
-        for s in data.services
-        if s.source == "extranet"
-        for ip, n in (("ip", 4), ("ip6", 6))
-    ]
-    empty = {site.network: () for site in data.networks}
-    return ruleset(data, PolicyLines(host=tuple(lines), from_network=empty))
+    return ruleset(data)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from netaddr import IPAddress, IPNetwork
 
+from deploy.base.policy_rules import nft_rules
 from deploy.here import render
 from inventories.hosts import LAN_BRIDGE, HostData, Interface, InterfaceKind
 from inventories.records import Family, SiteRole
@@ -62,17 +63,7 @@ class Guard(msgspec.Struct, frozen=True):
         return f"{int(IPAddress(self.gateway[Family.IPV6])):#034x}"
 
 
-class PolicyLines(msgspec.Struct, frozen=True):
-    """The policy's rules for each of a host's chains, as nft writes them."""
-
-    host: tuple[str, ...] = ()
-    lan: tuple[str, ...] = ()
-    from_internet: tuple[str, ...] = ()
-    to_internet: tuple[str, ...] = ()
-    from_network: dict[str, tuple[str, ...]] = {}
-
-
-def ruleset(data: HostData, policy: PolicyLines) -> str:
+def ruleset(data: HostData) -> str:
     """The host's nft script: the tables `inet jizuo`, `bridge jizuo` and `inet jizuo_limits`."""
     routing = data.routing if data.routing is not None and data.routing.forwards else None
     lan = next((interface for interface in data.interfaces if interface.kind is InterfaceKind.LAN), None)
@@ -81,11 +72,21 @@ def ruleset(data: HostData, policy: PolicyLines) -> str:
     if lan is not None and lan.ports and not border:
         guards.append(_guard(lan.ports, _addresses(lan)))
     guards += [_guard(site.ports, site.gateway) for site in data.networks if site.ports]
+    policy = data.policy
+    points = {
+        "host": nft_rules(policy.host),
+        "lan": nft_rules(policy.lan),
+        "from_internet": nft_rules(policy.from_internet),
+        "to_internet": nft_rules(policy.to_internet),
+    }
+    zones = {network: nft_rules(rules) for network, rules in policy.from_network.items()}
     return render(
         TEMPLATES / "nftables.conf.j2",
         data=data,
         families=FAMILIES,
-        policy=policy,
+        policy=points,
+        policy_sets=sorted({line for rules in (*points.values(), *zones.values()) for line in rules.sets}),
+        zones=zones,
         forwards=routing is not None,
         bogons={family: bogons(family) for family in Family},
         foreign=data.inside_prefixes if border else dict.fromkeys(Family, ()),

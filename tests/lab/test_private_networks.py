@@ -117,7 +117,10 @@ def test_each_network_is_a_routing_table_of_its_own(lab: Lab, on: Execute) -> No
                 # Outside, the whole IPv6 prefix leads to the border, where the policy is; IPv4 does not exist there.
                 public = on(router, "ip", FLAG[family], "-oneline", "route", "show", "root", prefix).stdout
                 outside = [line for line in public.splitlines() if not line.startswith("default")]
-                assert [line.split()[0] for line in outside] in ([], [prefix] if family is Family.IPV6 else [])
+                assert [line.split()[0] for line in outside] in (
+                    [],
+                    [prefix] if family is Family.IPV6 else [],
+                )
                 assert not any(word in public for word in (" dev lan", " dev vx", " dev br", " dev pe"))
                 own = on(
                     *inside(router, network.id, "ip", FLAG[family], "route", "show", "root", prefix)
