@@ -20,7 +20,7 @@ from inventories.policy.points import (
     rules_to_internet,
 )
 from inventories.policy.resolve import ResolvedPolicy, resolve
-from inventories.private import PrivateSite, private_sites
+from inventories.private import PrivateSite, network_of, private_sites
 from inventories.records import BackupPolicy, City, Family, Link, Node, NodeRole, SiteRole
 from inventories.topology import RoutedNode, Topology, build_topology
 
@@ -127,6 +127,8 @@ class HostData(msgspec.Struct, frozen=True, kw_only=True):
     routing: RoutedNode | None
     #: The private networks that this router takes part in.
     networks: tuple[PrivateSite, ...]
+    #: The prefixes of the private network in which this host stands; empty for every other.
+    own_network: dict[Family, str]
     services: tuple[Service, ...]
     policy: HostPolicy
     #: Management addresses of the operations nodes: packages, time and logs.
@@ -167,6 +169,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
         if node.role not in (NodeRole.ROUTER, NodeRole.CLIENT)
     }
     networks = private_sites(city, plan)
+    hosts_of_networks = network_of(city)
     resolved = resolve(city, plan)
     return {
         node.id: HostData(
@@ -186,6 +189,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
             interfaces=tuple(_interfaces(city, plan, topology, node)),
             routing=topology.nodes.get(node.id),
             networks=networks.get(node.id, ()),
+            own_network=_own_network(city, hosts_of_networks.get(node.id, "")),
             services=tuple(_services(node, topology)),
             policy=_policy(city, plan, resolved, node),
             operations=operations,
@@ -288,6 +292,11 @@ def _services(node: Node, topology: Topology) -> list[Service]:
             service("prometheus", Source.MANAGEMENT, 9090, 9093, EXPORTER_PORT),
         ]
     return found
+
+
+def _own_network(city: City, name: str) -> dict[Family, str]:
+    network = city.networks.get(name)
+    return {Family.IPV4: network.ipv4, Family.IPV6: network.ipv6} if network else {}
 
 
 def _policy(city: City, plan: AddressPlan, resolved: ResolvedPolicy, node: Node) -> HostPolicy:

@@ -13,6 +13,9 @@ from deploy.here import here, render
 from deploy.hoststate.files import File, files
 from deploy.private.configuration import TEMPLATES, rules, settings
 
+#: What the role installs: nothing beyond the base.
+PACKAGES: tuple[str, ...] = ()
+
 SCRIPT = "/usr/local/libexec/jizuo-private-network"
 UNIT = "jizuo-private-network@"
 

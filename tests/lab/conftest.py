@@ -102,13 +102,15 @@ Execute = Callable[..., "subprocess.CompletedProcess[str]"]
 def on(lab: labs.Lab) -> Execute:
     """Run a command on a host as root, not over the network: `on("cloud-1", "ip", "route")`."""
 
-    def execute(host: str, *command: str, check: bool = True, input: str | None = None) -> Any:
+    def execute(
+        host: str, *command: str, check: bool = True, input: str | None = None, timeout: float = 60
+    ) -> Any:
         return subprocess.run(
             [*labs.enter(lab, host), *command],
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=60,
+            timeout=timeout,
             check=check,
             input=input,
         )
