@@ -56,7 +56,7 @@ def topology(path: Path, form: str, county: str | None, out: Path | None) -> Non
     whole. The same inventory gives the same bytes. Exit code 0 all well, 1 an error.
     """
     city = load_or_exit(path)
-    site = _county(path, city, county) if county else None
+    site = _county(path, city, county) if county is not None else None
     text = _render(city, _plan(path, city), form, site)
     if out is None:
         sys.stdout.buffer.write(text.encode())

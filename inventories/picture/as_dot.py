@@ -6,11 +6,12 @@ and a backslash is the label's own escape, so that it is doubled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from inventories.picture.graph import Graph, GraphLink, GraphNode
 from inventories.picture.style import NEUTRAL, PLANE_COLOURS
 from inventories.records import City, Plane
+from inventories.tree import place_name
 
 _SHAPES = {"router": "box", "client": "ellipse"}
 #: What tells the planes apart without colour.
@@ -29,8 +30,8 @@ def render_dot(city: City, graph: Graph) -> str:
         '  edge [fontname="sans-serif", fontsize=9];',
     ]
     for county, townships in sorted(inside.items()):
-        lines += _cluster(city, county, 1, _townships(city, townships))
-    lines += [f"  {_edge(link)}" for link in graph.links]
+        lines += _indented(_cluster(city, county, _townships(city, townships)))
+    lines += _indented(map(_edge, graph.links))
     return "\n".join([*lines, "}", ""])
 
 
@@ -43,21 +44,20 @@ def quoted(text: str) -> str:
 def _townships(city: City, townships: dict[str, list[GraphNode]]) -> list[str]:
     lines: list[str] = []
     for township, nodes in sorted(townships.items()):
-        lines += _cluster(city, township, 2, [_node(node) for node in nodes])
+        lines += _cluster(city, township, [_node(node) for node in nodes])
     return lines
 
 
-def _cluster(city: City, site: str, depth: int, lines: list[str]) -> Iterator[str]:
+def _cluster(city: City, site: str, lines: list[str]) -> list[str]:
     """Lines in a cluster of a site; as they are where there is no site."""
     if not site:
-        yield from (f"  {line}" for line in lines)
-        return
-    division = city.divisions.get(city.sites[site].division)
-    indent = "  " * depth
-    yield f"{indent}subgraph {quoted(f'cluster_{site}')} {{"
-    yield f"{indent}  label={quoted(division.name if division else site)};"
-    yield from (f"{indent}  {line}" for line in lines)
-    yield f"{indent}}}"
+        return lines
+    label = f"label={quoted(place_name(city, city.sites[site]))};"
+    return [f"subgraph {quoted(f'cluster_{site}')} {{", *_indented([label, *lines]), "}"]
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
 
 
 def _node(node: GraphNode) -> str:

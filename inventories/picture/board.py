@@ -27,6 +27,8 @@ _STUBS = {Plane.A: -14, Plane.BOTH: 0, Plane.B: 14}
 _BUS_STEP = 11
 #: A card of fewer entries than this is narrow beside others.
 _SHORT = 4
+#: What a row of cards holds, in narrow cards; and how wide one of these is at most.
+_FULL, _WIDEST = 6.0, 420.0
 
 #: Where a plane's bus begins: the point from which it hangs, or a margin.
 Sources = dict[Plane, tuple[float, float]]
@@ -66,10 +68,9 @@ class Board:
         self._ground.append(Rect(LEFT, top, RIGHT - LEFT, bottom - top, BAND, radius=6))
         self._ground.append(Text(LEFT + 10, top + 19, label, 14, SOFT, bold=True))
 
-    def row(self, label: str, cards: Sequence[Card], per_row: int, sources: Sources) -> Sources:
+    def rows(self, label: str, cards: Sequence[Card], sources: Sources) -> Sources:
         """Cards beside each other on a bus above them; answers from where the next block's buses hang."""
-        for start in range(0, len(cards), per_row):
-            some = cards[start : start + per_row]
+        for some in _rows(cards):
             top = self.y
             buses = self._buses(some, top)
             y = top + 30 + _BUS_STEP * len(buses) + 16
@@ -88,12 +89,12 @@ class Board:
 
     def _beside(self, cards: Sequence[Card], y: float) -> list[Placed]:
         """Cards that share the width: one that says more takes more of it."""
-        weights = [1.0 if len(card.entries) < _SHORT else 1.3 * card.columns for card in cards]
-        share = (RIGHT - LEFT - 20 - 12 * (len(cards) - 1)) / sum(weights)
+        room = RIGHT - LEFT - 20 - 12 * (len(cards) - 1)
+        share = min(_WIDEST, room / sum(map(_weight, cards)))
         placed, x = [], LEFT + 10.0
-        for card, weight in zip(cards, weights, strict=True):
-            placed.append(self.card(card, x, y, share * weight))
-            x += share * weight + 12
+        for card in cards:
+            placed.append(self.card(card, x, y, share * _weight(card)))
+            x += share * _weight(card) + 12
         return placed
 
     def columns(self, label: str, cards: Sequence[Card], count: int, sources: Sources) -> Sources:
@@ -163,3 +164,18 @@ class Board:
             shapes.append(Text(LEFT, self.y, line, 14, SOFT))
         self.y += 24
         self.group(Group("heading", title, tuple(shapes)))
+
+
+def _weight(card: Card) -> float:
+    """How wide a card is beside others, the narrow ones' width being 1."""
+    return 1.0 if len(card.entries) < _SHORT else 1.3 * card.columns
+
+
+def _rows(cards: Sequence[Card]) -> list[list[Card]]:
+    """The cards in rows that are no fuller than a row can be."""
+    rows: list[list[Card]] = []
+    for card in cards:
+        if not rows or sum(map(_weight, rows[-1])) + _weight(card) > _FULL:
+            rows.append([])
+        rows[-1].append(card)
+    return rows

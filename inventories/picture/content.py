@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from inventories.picture.graph import link_prefix, network_sites, zones_of
+from inventories.picture.graph import above, link_prefix, network_sites, zones_of
 from inventories.picture.style import (
     CORE_STYLES,
     LEVEL_WORDS,
@@ -26,6 +27,8 @@ from inventories.tree import SiteTree, place_name
 
 #: A card of more nodes than this has two columns.
 _LONG = 12
+#: Of a private network with more LANs than this only their number in each county is shown.
+_MANY_LANS = 30
 
 
 class Uplink(NamedTuple):
@@ -138,11 +141,13 @@ class Content:
         if site.role is SiteRole.BORDER and self.city.layout.internet is not None:
             internet = self.city.layout.internet
             facts = [f"互联网段 {internet.ipv4} · {internet.ipv6}"]
+        # The province stands above the core: no plane leads up from it.
+        planes = set() if site.role is SiteRole.PROVINCE else self._core_planes
         entries = tuple(
             entry
             for key in keys
             if self.city.nodes[key].role is not NodeRole.CLIENT
-            for entry in self._node_entries(key, 1, details, self._core_planes)
+            for entry in self._node_entries(key, 1, details, planes)
         )
         uplinks = self._uplinks(link for key in keys for link in self._up.get(key, ()))
         return Card(
@@ -157,11 +162,13 @@ class Content:
         )
 
     def _lack(self, keys: Iterable[str], planes: set[Plane]) -> str:
-        """Which of the planes nodes have no link to, in words; nothing for hosts on a LAN."""
+        """Which of the planes nodes have no link to, in words; of hosts on a LAN none is asked."""
         links = [link for key in keys for link in self._up.get(key, ()) if link.kind is not LinkKind.ACCESS]
         own = {self.plane_of(link) for link in links}
         lacks = planes - own
-        if not links or Plane.BOTH in own or not lacks:
+        if planes and not links:
+            return "未连接"
+        if Plane.BOTH in own or not lacks:
             return ""
         return "缺" + "、".join(PLANE_WORDS[plane] for plane in sorted(lacks))
 
@@ -200,7 +207,6 @@ class Content:
         else:
             entries += self._township_entries(children)
         links = [link for node in routers for link in self._up.get(node.id, ())]
-        connected = self._lack([node.id for node in routers], self._core_planes) if links else "未连接"
         return Card(
             f"county-{site.id}",
             place_name(self.city, site),
@@ -210,7 +216,7 @@ class Content:
             tuple(entries),
             1 if whole else 2,
             self._uplinks(links),
-            connected if routers else "未建",
+            self._lack([node.id for node in routers], self._core_planes) if routers else "未建",
         )
 
     def county_itself(self, site: Site) -> Card:
@@ -336,14 +342,18 @@ class Content:
             here = [site for site in sites if within is None or site in within]
             if within is not None and not here:
                 continue
-            entries = tuple(self._network_entry(key, site) for site in here)
+            entries = (
+                [self._network_entry(key, site) for site in here]
+                if len(here) <= _MANY_LANS
+                else self._network_counties(key, here)
+            )
             name = network.name or key
             facts = (
                 f"{unit.name if unit else network.unit}  VNI {network.vni}",
                 f"{network.ipv4} · {network.ipv6}",
             )
             style = network_style(number)
-            cards.append(Card(f"network-{key}", name, style, f"{len(here)}处", facts, entries))
+            cards.append(Card(f"network-{key}", name, style, f"{len(here)}处", facts, tuple(entries)))
         return cards
 
     def _network_entry(self, key: str, site: str) -> Entry:
@@ -352,6 +362,16 @@ class Content:
         return Entry(
             f"lan-{key}-{site}", name, 1, False, "", (" · ".join(lans),), hint=f"{name} {' '.join(lans)}"
         )
+
+    def _network_counties(self, key: str, sites: Iterable[str]) -> list[Entry]:
+        """How many LANs a private network has in each county."""
+        counted = Counter(above(self.city, site, Level.COUNTY) for site in sites)
+        return [
+            Entry(
+                f"lan-{key}-{county}", place_name(self.city, self.city.sites[county]), 1, right=f"{number}处"
+            )
+            for county, number in counted.items()
+        ]
 
     def _tag(self, node: str) -> str:
         zone = self.zones.get(node, "")

@@ -42,7 +42,7 @@ def city_picture(city: City, plan: AddressPlan) -> Scene:
     counties = [content.county_card(site, whole) for site in content.counties()]
     sources = _margins(board, cores, [*services, *counties])
     if services:
-        sources = board.row("市级", services, 6, sources)
+        sources = board.rows("市级", services, sources)
     if counties:
         count = min(len(counties), 3 if whole else 4)
         label = "县级、乡级、村级" if whole else "县级、乡级（数字为村数）"
@@ -75,7 +75,7 @@ def county_picture(city: City, plan: AddressPlan, county: Site) -> Scene:
             plane: (middle[0] + offset, middle[1])
             for plane, offset in ((Plane.A, -14), (Plane.BOTH, 0), (Plane.B, 14))
         }
-        board.columns("乡级、村级", cards, min(len(cards), 4 if details else 6), sources)
+        board.columns("乡级、村级", cards, max(2, min(len(cards), 4 if details else 6)), sources)
     _networks(board, content.network_cards({county.id, *(site.id for site in below)}))
     return board.scene(title, counted)
 
@@ -240,4 +240,4 @@ def _county_box(board: Board, content: Content, county: Site, cores: dict[Plane,
 
 def _networks(board: Board, cards: Sequence[Card]) -> None:
     if cards:
-        board.columns("专用网络区", cards, min(4, len(cards)), {})
+        board.columns("专用网络区", cards, max(2, min(4, len(cards))), {})
