@@ -214,7 +214,7 @@ def test_a_township_that_is_gone_is_one_line(lab: City) -> None:
 def test_the_levels_show(lab: City) -> None:
     coverage = text_of(page(lab, {("yufang", "ipv6"), ("client-1", "ipv6")}), "coverage")
     assert "村级 2 2 2/2 100% 1/2 50%" in coverage
-    assert "省级 0 0 清单中没有此级站点" in coverage
+    assert "省级 1 1 1/1 100% 1/1 100%" in coverage
 
 
 def test_a_backup_beyond_its_rpo_is_first_and_says_why(lab: City) -> None:
