@@ -40,8 +40,9 @@ a node answered the newest availability check; without its records nothing is
 said of that.
 
 \b
-CSV: scope (county, city), code, name, level (all: the five together), planned,
-     built, reachable_ipv4, reachable_ipv6 (empty: not probed), probed_at
+CSV: scope (county, city), code, name, level (all: the five together),
+     planned, built, reachable_ipv4, reachable_ipv6 (empty: not probed),
+     probed_at
 JSON: city, probed_at, age_seconds, is_old (null: nothing was probed), all
       and levels (planned, built, reachable_ipv4, reachable_ipv6), counties
       (county, name, levels), not_built and not_reachable (division, name,

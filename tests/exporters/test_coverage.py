@@ -92,7 +92,9 @@ def test_the_province_is_built_where_its_router_stands(lab: City) -> None:
     nodes = {key: node for key, node in lab.nodes.items() if node.site in without}
     city = msgspec.structs.replace(lab, sites=without, nodes=nodes)
     assert coverage(city, None)[Level.PROVINCE][:2] == (1, 0)
-    divisions = {key: msgspec.structs.replace(row, parent="") for key, row in lab.divisions.items() if key == "3609"}
+    divisions = {
+        key: msgspec.structs.replace(row, parent="") for key, row in lab.divisions.items() if key == "3609"
+    }
     bare = msgspec.structs.replace(city, divisions=divisions, sites={}, nodes={})
     assert coverage(bare, None)[Level.PROVINCE].planned == 0
 
@@ -168,7 +170,9 @@ def test_something_built_that_does_not_answer_is_a_finding(lab: City, tmp_path: 
 
 
 def test_something_built_that_the_probes_left_out_is_a_finding(lab: City, tmp_path: Path) -> None:
-    result = run(LAB, "--records", recorded(tmp_path, echoes(set(lab.nodes) - {"fengcheng", "health-2", "civil-2"})))
+    result = run(
+        LAB, "--records", recorded(tmp_path, echoes(set(lab.nodes) - {"fengcheng", "health-2", "civil-2"}))
+    )
     assert result.exit_code == 2
     assert "built, not probed over IPv4 (1): 丰城市 360981" in result.output
 
