@@ -23,7 +23,7 @@ _LANES = {Plane.A: 22, Plane.B: 14, Plane.BOTH: 7}
 #: How far below the heading's middle each plane's line ends at a card.
 _ENDS = {Plane.A: -6, Plane.BOTH: 0, Plane.B: 6}
 #: How far from a card's middle each plane's line ends at its upper edge.
-_STUBS = {Plane.A: -14, Plane.BOTH: 0, Plane.B: 14}
+STUBS = {Plane.A: -14, Plane.BOTH: 0, Plane.B: 14}
 _BUS_STEP = 11
 #: A card of fewer entries than this is narrow beside others.
 _SHORT = 4
@@ -78,7 +78,7 @@ class Board:
             ends: dict[Plane, list[float]] = {plane: [] for plane in buses}
             for one in placed:
                 for uplink in one.card.uplinks:
-                    x = one.x + one.width / 2 + _STUBS[uplink.plane]
+                    x = one.x + one.width / 2 + STUBS[uplink.plane]
                     ends[uplink.plane].append(x)
                     self.line(((x, buses[uplink.plane]), (x, one.y)), uplink.plane, uplink.hint)
             sources = self._join(buses, ends, sources)

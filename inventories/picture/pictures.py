@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
-from inventories.picture.board import LEFT, MARGINS, RIGHT, Board, Sources
+from inventories.picture import city_cards, county_cards
+from inventories.picture.board import LEFT, MARGINS, RIGHT, STUBS, Board, Sources
 from inventories.picture.cards import Painter, Placed, stroke
-from inventories.picture.content import Card, Content, network_style
+from inventories.picture.content import Card, Content
 from inventories.picture.shapes import Dot, Group, Path, Rect, Scene, Shape, Text, text_width, wrap_parts
 from inventories.picture.style import ALARM, INK, PAPER, PLANE_WORDS, SOFT, WIDTH
 from inventories.plan import AddressPlan
@@ -18,6 +20,8 @@ from inventories.tree import place_name
 _WHOLE = 60
 #: A county of so many villages at most shows the addresses of each.
 _WITH_ADDRESSES = 240
+#: Between lines that are nearer than this no words stand.
+_NARROW = 150
 #: The city's own sites below the core, in the order in which they stand.
 _SERVICES = (
     SiteRole.CLOUD,
@@ -35,11 +39,11 @@ def city_picture(city: City, plan: AddressPlan) -> Scene:
     whole = _is_small(city)
     board = Board(_painter(city))
     title = f"{city.layout.name}电子政务外网拓扑"
-    board.heading(title, [content.counted()])
+    board.heading(title, [city_cards.counted(content)])
     _legend(board, hosts=whole, counts=not whole)
     cores = _core(board, content, details=True)
-    services = [card for role in _SERVICES for card in content.service_cards(role, details=whole)]
-    counties = [content.county_card(site, whole) for site in content.counties()]
+    services = [card for role in _SERVICES for card in city_cards.service_cards(content, role, details=whole)]
+    counties = [county_cards.county_card(content, site, whole) for site in county_cards.counties(content)]
     sources = _margins(board, cores, [*services, *counties])
     if services:
         sources = board.rows("市级", services, sources)
@@ -47,8 +51,8 @@ def city_picture(city: City, plan: AddressPlan) -> Scene:
         count = min(len(counties), 3 if whole else 4)
         label = "县级、乡级、村级" if whole else "县级、乡级（数字为村数）"
         board.columns(label, counties, count, sources)
-    _networks(board, content.network_cards())
-    return board.scene(title, content.counted())
+    _networks(board, city_cards.network_cards(content))
+    return board.scene(title, city_cards.counted(content))
 
 
 def county_picture(city: City, plan: AddressPlan, county: Site) -> Scene:
@@ -68,15 +72,12 @@ def county_picture(city: City, plan: AddressPlan, county: Site) -> Scene:
     _legend(board, hosts=True, counts=False)
     cores = _core(board, content, details=False)
     placed = _county_box(board, content, county, cores)
-    cards = content.below_cards(county, details)
+    cards = county_cards.below_cards(content, county, details)
     if cards:
         middle = (placed.x + placed.width / 2, placed.y + placed.height)
-        sources: Sources = {
-            plane: (middle[0] + offset, middle[1])
-            for plane, offset in ((Plane.A, -14), (Plane.BOTH, 0), (Plane.B, 14))
-        }
+        sources: Sources = {plane: (middle[0] + offset, middle[1]) for plane, offset in STUBS.items()}
         board.columns("乡级、村级", cards, max(2, min(len(cards), 4 if details else 6)), sources)
-    _networks(board, content.network_cards({county.id, *(site.id for site in below)}))
+    _networks(board, city_cards.network_cards(content, {county.id, *(site.id for site in below)}))
     return board.scene(title, counted)
 
 
@@ -87,7 +88,9 @@ def _is_small(city: City) -> bool:
 
 def _painter(city: City) -> Painter:
     networks = city.networks.values()
-    return Painter({one.id: (one.name or one.id, network_style(n).ground) for n, one in enumerate(networks)})
+    return Painter(
+        {one.id: (one.name or one.id, city_cards.network_style(n).ground) for n, one in enumerate(networks)}
+    )
 
 
 def _legend(board: Board, hosts: bool, counts: bool) -> None:
@@ -122,9 +125,11 @@ def _core(board: Board, content: Content, details: bool) -> dict[Plane, Placed]:
     """The province's routers if there are any, and below them the core's planes."""
     top = board.y
     board.y += 28
-    provinces = content.service_cards(SiteRole.PROVINCE, details) if details else []
-    above = _provinces(board, provinces)
-    cards = content.core_cards()
+    province = city_cards.province_card(content) if details else None
+    above = board.card(province, (WIDTH - 340) / 2, board.y, 340) if province else None
+    if above:
+        board.y = above.y + above.height
+    cards = city_cards.core_cards(content)
     width = min(400.0, (RIGHT - LEFT - 40) / max(1, len(cards)) - 40)
     y = board.y + (46 if above else 0)
     centres = _centres(len(cards))
@@ -133,8 +138,8 @@ def _core(board: Board, content: Content, details: bool) -> dict[Plane, Placed]:
         for (plane, card), centre in zip(cards, centres, strict=True)
     }
     if above:
-        _province_lines(board, content, above[0], placed)
-    _core_links(board, content, list(placed.values()))
+        _province_lines(board, content, above, placed)
+    _core_links(board, content, placed)
     board.y = max((one.y + one.height for one in placed.values()), default=board.y) + 14
     board.band("省级、市级核心" if above else "市级核心", top, board.y)
     board.y += 16
@@ -148,49 +153,52 @@ def _centres(number: int) -> list[float]:
     return [WIDTH * (2 * n + 1) / (2 * number) for n in range(number)]
 
 
-def _provinces(board: Board, cards: Sequence[Card]) -> list[Placed]:
-    width = 340.0
-    begin = (WIDTH - len(cards) * width - (len(cards) - 1) * 20) / 2
-    placed = [board.card(card, begin + n * (width + 20), board.y, width) for n, card in enumerate(cards)]
-    board.y = max((one.y + one.height for one in placed), default=board.y)
-    return placed
-
-
 def _province_lines(board: Board, content: Content, province: Placed, cores: dict[Plane, Placed]) -> None:
     middle, bottom = province.x + province.width / 2, board.y
     by_plane: dict[Plane, list[Link]] = {}
-    for link in content.province_links():
+    for link in city_cards.province_links(content):
         by_plane.setdefault(content.plane_of(link), []).append(link)
     for plane, links in by_plane.items():
         core = cores.get(plane) or next(iter(cores.values()))
-        end = core.x + core.width / 2
-        begin = middle + (-16 if end < middle else 16)
+        end = core.x + core.width / 2 + (0 if plane in cores else STUBS[plane])
+        begin = middle + STUBS[plane]
         turn = bottom + 28
-        words = [_link_words(content, link) for link in links]
+        words = [city_cards.link_words(content, link) for link in links]
         board.line(((begin, bottom), (begin, turn), (end, turn), (end, core.y)), plane, "\n".join(words))
-        _words_between(board, f"province-{plane}", words, begin, end, turn)
+        if abs(end - begin) < _NARROW:
+            _words_beside(board, f"province-{plane}", words, plane, end, turn + 14)
+        else:
+            _words_between(board, f"province-{plane}", words, begin, end, turn)
 
 
-def _core_links(board: Board, content: Content, cores: list[Placed]) -> None:
-    """The links between neighbouring planes' routers."""
-    for left, right in pairwise(cores):
-        words = [_link_words(content, link) for link in content.core_links()]
+def _core_links(board: Board, content: Content, cores: dict[Plane, Placed]) -> None:
+    """The links between the routers of neighbouring cards."""
+    for (one, left), (other, right) in pairwise(cores.items()):
+        words = [city_cards.link_words(content, link) for link in city_cards.core_links(content, one, other)]
         if not words:
             continue
         begin, end = left.x + left.width, right.x
         y = min(left.y + left.height, right.y + right.height) - 22
         board.line(((begin, y), (end, y)), Plane.BOTH, "\n".join(words))
-        _words_between(board, "core-links", words, begin, end, y)
+        _words_between(board, f"core-{one}-{other}", words, begin, end, y)
 
 
-def _link_words(content: Content, link: Link) -> str:
-    prefixes = [str(content.plan.link_prefix(link.id, family)) for family in Family]
-    return f"{link.id}  {' · '.join(prefixes)}"
+def _words_beside(board: Board, key: str, words: Sequence[str], plane: Plane, x: float, y: float) -> None:
+    """Words at the side of a line that leads down: plane A's left of it, the others' right of it."""
+    text = _first(words)
+    anchor: Literal["start", "end"] = "end" if plane is Plane.A else "start"
+    side = -8 if plane is Plane.A else 8
+    board.group(Group(f"words-{key}", text, (Text(x + side, y, text, 11, SOFT, anchor=anchor),)))
+
+
+def _first(words: Sequence[str]) -> str:
+    """Of several links the first is named, and the others are counted."""
+    return words[0] + (f" 等{len(words)}条" if len(words) > 1 else "")
 
 
 def _words_between(board: Board, key: str, words: Sequence[str], begin: float, end: float, y: float) -> None:
-    """Words above a horizontal line; of several links the first is named and the others are counted."""
-    text = words[0] + (f" 等{len(words)}条" if len(words) > 1 else "")
+    """Words above a horizontal line."""
+    text = _first(words)
     lines = wrap_parts(text, 11, abs(end - begin) - 16)
     shapes = [
         Text((begin + end) / 2, y - 6 - 14 * (len(lines) - 1 - n), line, 11, SOFT, anchor="middle")
@@ -207,33 +215,41 @@ def _margins(board: Board, cores: dict[Plane, Placed], cards: Sequence[Card]) ->
         if not any(uplink.plane is plane for card in cards for uplink in card.uplinks):
             continue
         core = cores.get(plane, fallback)
-        left = MARGINS[plane] < WIDTH / 2
-        x, y = MARGINS[plane], core.y + core.height / 2
-        edge = core.x if left else core.x + core.width
+        x, y, bottom = MARGINS[plane], core.y + core.height / 2, core.y + core.height
+        if plane is Plane.BOTH:  # below the cards: another plane's may stand between it and the margin
+            middle, y = core.x + core.width / 2, bottom + 7
+            board.line(((middle, bottom), (middle, y), (x, y)), plane)
+        else:
+            edge = core.x if x < WIDTH / 2 else core.x + core.width
+            board.line(((edge, y), (x, y)), plane)
         sources[plane] = (x, y)
-        board.line(((edge, y), (x, y)), plane)
     return sources
 
 
 def _county_box(board: Board, content: Content, county: Site, cores: dict[Plane, Placed]) -> Placed:
     """The county's own router below the core, with the lines up to the planes and their prefixes."""
     width = 420.0
-    card = content.county_itself(county)
-    placed = board.card(card, (WIDTH - width) / 2, board.y + 20, width)
+    card = county_cards.county_itself(content, county)
+    placed = board.card(card, (WIDTH - width) / 2, board.y + 36, width)
     routers = set(content.tree.nodes.get(county.id, ()))
     for uplink in card.uplinks:
         core = cores.get(uplink.plane) or next(iter(cores.values()))
-        begin = core.x + core.width / 2
-        left = begin < WIDTH / 2
-        end = placed.x if left else placed.x + placed.width
-        y = placed.header
+        begin = core.x + core.width / 2 + (0 if uplink.plane in cores else STUBS[uplink.plane])
         words = [
-            _link_words(content, link)
+            city_cards.link_words(content, link)
             for link in content.city.links.values()
             if link.b in routers and content.plane_of(link) is uplink.plane
         ]
-        board.line(((begin, core.y + core.height), (begin, y), (end, y)), uplink.plane, uplink.hint)
-        _words_between(board, f"county-{uplink.plane}", words, begin, end, y)
+        key, top = f"county-{uplink.plane}", core.y + core.height
+        if placed.x < begin < placed.x + width:
+            board.line(((begin, top), (begin, placed.y)), uplink.plane, uplink.hint)
+            _words_beside(board, key, words, uplink.plane, begin, placed.y - 38)
+        else:
+            end = placed.x if begin < placed.x else placed.x + width
+            board.line(
+                ((begin, top), (begin, placed.header), (end, placed.header)), uplink.plane, uplink.hint
+            )
+            _words_between(board, key, words, begin, end, placed.header)
     board.y = placed.y + placed.height + 16
     return placed
 

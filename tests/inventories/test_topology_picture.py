@@ -442,3 +442,62 @@ def test_a_browser_with_real_fonts_agrees(pictures: dict[str, str], tmp_path: Pa
         ).stdout
         found = json.loads(re.sub(r"<[^>]+>", "", dumped).replace("&amp;", "&"))
         assert found == {"seen": len(texts(svg)), "overlaps": [], "outside": []}, name
+
+
+def with_another_core(lab: City, planes: tuple[Plane, ...]) -> City:
+    """The lab with core sites of other planes, each of two routers, and all else on the first of each."""
+    sites = {key: site for key, site in lab.sites.items() if site.role is not SiteRole.CORE}
+    nodes = {key: node for key, node in lab.nodes.items() if node.site in sites}
+    links = {key: link for key, link in lab.links.items() if link.a in nodes and link.b in nodes}
+    for plane in planes:
+        site = Site(id=f"k-{plane}", division="3609", level=Level.CITY, role=SiteRole.CORE, plane=plane)
+        sites[site.id] = site
+        for number in (1, 2):
+            nodes[f"k{number}-{plane}"] = Node(id=f"k{number}-{plane}", site=site.id, role=NodeRole.ROUTER)
+        pair = Link(id=f"k-{plane}", a=f"k1-{plane}", b=f"k2-{plane}", kind=LinkKind.CORE)
+        links[pair.id] = pair
+        for below, kind in (("yuanzhou", LinkKind.UPLINK), ("cloud-1", LinkKind.SERVER)):
+            link = Link(id=f"{below[:5]}-{plane}", a=f"k1-{plane}", b=below, kind=kind)
+            links[link.id] = link
+        up = Link(id=f"prov-{plane}", a="province-1", b=f"k1-{plane}", kind=LinkKind.UPLINK)
+        links[up.id] = up
+    return msgspec.structs.replace(lab, sites=sites, nodes=nodes, links=links, allocations={})
+
+
+@pytest.mark.parametrize("planes", [(Plane.A,), (Plane.BOTH,), (Plane.A, Plane.B, Plane.BOTH)])
+def test_a_core_of_other_planes_is_drawn_too(lab: City, planes: tuple[Plane, ...]) -> None:
+    city = with_another_core(lab, planes)
+    for county in ("", "360902"):
+        svg = picture(city, county)
+        assert list(overlaps(texts(svg))) == []
+        shown = "\n".join(labels(svg))
+        for plane in planes:
+            assert f"k2-{plane}" in shown
+            assert str(build_plan(city).link_prefix(f"k-{plane}", Family.IPV6)) in shown
+        assert len(lines_to(svg, "yuanzhou")) == len(planes)
+    root = ElementTree.fromstring(picture(city))
+    fengcheng = next(group for group in root.iter(f"{SVG}g") if group.get("id") == "county-360981")
+    assert "未连接" in [words(text) for text in fengcheng.iter(f"{SVG}text")]
+
+
+def test_a_network_of_many_lans_is_counted_by_county(yichun: City) -> None:
+    city = with_everything(yichun)
+    villages = [site for site in city.sites.values() if site.level is Level.VILLAGE][:400]
+    hosts = {f"h{site.id}": Node(id=f"h{site.id}", site=site.id, role=NodeRole.CLIENT) for site in villages}
+    network = next(iter(city.networks))
+    links = {
+        f"l{site.id}": Link(
+            id=f"l{site.id}", a=f"r{site.id}", b=f"h{site.id}", kind=LinkKind.ACCESS, network=network
+        )
+        for site in villages
+    }
+    wide = msgspec.structs.replace(city.networks[network], ipv4="10.0.0.0/16")
+    city = msgspec.structs.replace(
+        city, nodes=city.nodes | hosts, links=city.links | links, networks={network: wide}
+    )
+    root = ElementTree.fromstring(picture(city))
+    card = next(group for group in root.iter(f"{SVG}g") if group.get("id") == f"network-{network}")
+    found = [words(text) for text in card.iter(f"{SVG}text")]
+    numbers = [int(text.removesuffix("处")) for text in found if re.fullmatch(r"\d+处", text)]
+    assert numbers[0] == sum(numbers[1:]) == len({link.b for link in city.links.values() if link.network})
+    assert "袁州区" in found
