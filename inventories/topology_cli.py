@@ -94,8 +94,6 @@ def _county(path: Path, city: City, wanted: str) -> Site:
     if found is not None:
         return found
     known = [*counties, *names]
-    if wanted in city.sites or wanted in city.divisions:
-        known = [key for key in counties if wanted.startswith(key)] or known
     fix = Suggestions().fix(wanted, known, f"see jizuo inventory show {path} --depth county")
     raise click.ClickException(f"{path / 'sites.csv'}: there is no county {wanted!r}; {fix}")
 

@@ -545,8 +545,8 @@ def test_a_person_sees_what_was_measured(
     assert "42秒" in browser.ask("document.querySelector('#drills').innerText")
     assert re.search(r"村级\s+2\s+2", browser.ask("document.querySelector('#coverage').innerText"))
     assert browser.ask("document.documentElement.lang") == "zh-CN"
-    # states have a word or a labelled shape, not a colour alone
-    unnamed = "[...document.querySelectorAll('td.state')].filter(e => !e.innerText.trim()).length"
+    # states have a word or a labelled shape, not a colour alone; those of folded rows too
+    unnamed = "[...document.querySelectorAll('td.state')].filter(e => !e.textContent.trim()).length"
     assert browser.ask(unnamed) == 0
 
     browser.open("http://[::1]:9910/", 1366)
