@@ -146,12 +146,13 @@ def test_targets_carry_level_and_county(city: City) -> None:
 def test_the_five_levels_are_counted_in_each_family(city: City) -> None:
     up = {"core-a", "yuanzhou", "fengcheng", "cihua", "yufang"}
     records = [
-        record(node, "icmp", Status.PASS if node in up else Status.FAIL, 0.001, family="ipv4")
+        record(node, "icmp", Status.PASS if node in answering else Status.FAIL, 0.001, family=family)
         for node in city.nodes
-    ] + [record("core-a", "icmp", Status.PASS, 0.001, family="ipv6")]
+        for family, answering in (("ipv4", up), ("ipv6", {"core-a"}))
+    ]
     found = samples(coverage_metrics(city, records))
     expected = {
-        "province": (0, 0, 0, 0),
+        "province": (1, 1, 0, 0),
         "city": (1, 1, 1, 1),
         "county": (2, 2, 2, 0),
         "township": (1, 1, 1, 0),
@@ -162,6 +163,10 @@ def test_the_five_levels_are_counted_in_each_family(city: City) -> None:
             ("planned", "built", "reachable_ipv4", "reachable_ipv6"), counts, strict=True
         ):
             assert value(found, "jizuo_coverage_sites", level=level, state=state) == number
+    one_family = samples(coverage_metrics(city, [one for one in records if one.family == "ipv4"]))
+    assert value(one_family, "jizuo_coverage_sites", level="village", state="reachable_ipv4") == 1
+    states = {labels["state"] for labels in names(one_family, "jizuo_coverage_sites")}
+    assert "reachable_ipv6" not in states  # nobody asked: that is not 0
     before = samples(coverage_metrics(city, None))
     assert {labels["state"] for labels in names(before, "jizuo_coverage_sites")} == {"planned", "built"}
 
@@ -169,7 +174,7 @@ def test_the_five_levels_are_counted_in_each_family(city: City) -> None:
 def test_the_inventory_shows(city: City) -> None:
     found = samples(inventory_metrics(city, places(city)))
     assert value(found, "jizuo_inventory_info", name="宜春市", division="3609") == 1
-    assert value(found, "jizuo_inventory_records", kind="nodes") == 14
+    assert value(found, "jizuo_inventory_records", kind="nodes") == len(city.nodes)
     assert value(found, "jizuo_target_info", subject="yufang", township="360902105", level="village") == 1
     assert value(found, "jizuo_target_info", subject="gov-data-portal", unit="data-bureau") == 1
     assert value(found, "jizuo_county_info", county="360981", name="丰城市") == 1
