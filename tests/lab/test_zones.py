@@ -37,11 +37,13 @@ for first in range(0, len(lines), at_once):
         kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
         s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
         s.setblocking(False)
-        waiting[s.fileno()] = (line, s)
-        error = s.connect_ex((address, int(port)))
-        if protocol == "udp" and not error:
-            s.send(question)
         met[line] = "silent"
+        if s.connect_ex((address, int(port))) not in (0, 115):  # no route; 115: on its way
+            s.close()
+            continue
+        waiting[s.fileno()] = (line, s)
+        if protocol == "udp":
+            s.send(question)
         poll.register(s.fileno(), select.POLLOUT if protocol == "tcp" else select.POLLIN)
     deadline = time.monotonic() + patience
     while waiting and (left := deadline - time.monotonic()) > 0:
