@@ -26,10 +26,9 @@ class Arrivals:
         word, protocol = ("ip", "icmp") if family is Family.IPV4 else ("ip6", "icmpv6")
         probing = lab.plan.host("ops-1", family)
         rule = f'iifname != "lo" {word} saddr != {probing} {protocol} type echo-request counter'
-        script = "table inet arrivals\ndelete table inet arrivals\n"
-        script += (
-            f"table inet arrivals {{ chain c {{ type filter hook prerouting priority -300; {rule}; }} }}\n"
-        )
+        hook = "type filter hook prerouting priority -300;"
+        table = "table inet arrivals"
+        script = f"{table}\ndelete {table}\n{table} {{\nchain c {{\n{hook}\n{rule}\n}}\n}}\n"
         on(host, "nft", "-f", "-", input=script)
 
     def count(self) -> int:
@@ -44,7 +43,7 @@ class Arrivals:
 
 
 def ping(on: Execute, host: str, address: str, *options: str) -> bool:
-    done = on(host, "ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "1", *options, address, check=False)
+    done = on(host, "ping", "-n", "-q", "-c", "3", "-i", "0.05", "-W", "0.5", *options, address, check=False)
     return bool(done.returncode == 0)
 
 
