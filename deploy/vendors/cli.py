@@ -148,7 +148,9 @@ def show(path: Path, node: str, as_dialect: str | None, with_secrets: bool) -> N
     routing = fleet.routing(node)
     dialect = next((d for d in DIALECTS.values() if d.family.value == as_dialect), fleet.dialect(node))
     if dialect is None:
-        raise click.UsageError(f"{node} is Linux; say --dialect vrp or --dialect comware to see what it would be")
+        raise click.UsageError(
+            f"{node} is Linux; say --dialect vrp or --dialect comware to see what it would be"
+        )
     passwords = {neighbor.link: "-" for neighbor in routing.neighbors}
     if with_secrets:
         passwords = _passwords(routing)
@@ -176,7 +178,7 @@ def _warn_omitted(node: str, data: HostData) -> None:
         _warn(f"{node}: private networks are rendered for Linux only; without {', '.join(networks)}")
 
 
-def _requests(fleet: Fleet, nodes: list[str], state: Path, patience: float) -> list[Request]:
+def requests_for(fleet: Fleet, nodes: list[str], state: Path, patience: float) -> list[Request]:
     """A request a router; every router that the file of ports does not know is told at once."""
     problems = [
         problem
@@ -266,7 +268,7 @@ def _prepare(path: Path, nodes: tuple[str, ...], patience: float) -> tuple[Fleet
     state = ready_state()
     for node in chosen:
         _warn_omitted(node, fleet.data[node])
-    return fleet, _requests(fleet, chosen, state, patience), state
+    return fleet, requests_for(fleet, chosen, state, patience), state
 
 
 def _end(message: str, code: int) -> NoReturn:
@@ -368,9 +370,7 @@ def _in_order(compared: list[Compared], outcomes: list[Outcome]) -> list[Outcome
     pushed = {outcome.node: outcome for outcome in outcomes}
     return [
         pushed.get(one.node)
-        or Outcome(
-            node=one.node, state="failed" if one.problem else "unchanged", problem=one.problem
-        )
+        or Outcome(node=one.node, state="failed" if one.problem else "unchanged", problem=one.problem)
         for one in compared
     ]
 
@@ -388,4 +388,6 @@ def print_outcomes(outcomes: list[Outcome]) -> None:
             if text:
                 console.print(f"{outcome.node}: {text}", markup=False, highlight=False, soft_wrap=True)
         for line in outcome.left:
-            console.print(f"{outcome.node}: still differs: {line}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"{outcome.node}: still differs: {line}", markup=False, highlight=False, soft_wrap=True
+            )

@@ -125,5 +125,3 @@ def _source4(prefix: str) -> str:
     """An IPv4 prefix as rules have it: the address and the bits that may differ (wildcard)."""
     network = IPNetwork(prefix)
     return f"{network.network} {network.hostmask if network.prefixlen < 32 else 0}"
-
-

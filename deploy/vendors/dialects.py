@@ -99,7 +99,7 @@ VRP = Dialect(
         rf"ssh (?:ipv6 )?server acl {_LISTS}$",
     ),
     left_alone=(
-        r"^(?:mtu|speed|duplex|negotiation|carrier|statistic|clock|control-flap|dcn|undo dcn|portswitch|undo portswitch)\b",
+        r"^(?:mtu|speed|duplex|negotiation|carrier|statistic|clock|control-flap|(?:undo )?(?:dcn|portswitch))\b",
         r"^ipv(?:4|6)-family (?:vpn|unicast-.*|multicast)",
         r"^(?:undo synchronization|private-4-byte-as|undo private-4-byte-as)",
         r"^share-mode$",

@@ -217,7 +217,7 @@ def _words(text: str) -> str:
 def _why(error: BaseException) -> str:
     """The line of an error that says most."""
     text = str(error)
-    if "not found in known_hosts" in text or "Server" in text and "not found" in text:
+    if "not found in known_hosts" in text or ("Server" in text and "not found" in text):
         return "its host key is not in known_hosts; pin it there before the first connection"
     if "Host key for server" in text:
         return "it shows another host key than the one pinned in known_hosts"

@@ -197,7 +197,9 @@ _STATES = ("undo shutdown", "undo default ipv4-unicast")
 def _rank(section: _Section, set_again: set[str], dialect: Dialect) -> tuple[int, int]:
     text = section.text.removeprefix("undo ")
     is_undo = section.text.startswith("undo ")
-    place = next((n for n, pattern in enumerate(dialect.order) if re.match(pattern, text)), len(dialect.order))
+    place = next(
+        (n for n, pattern in enumerate(dialect.order) if re.match(pattern, text)), len(dialect.order)
+    )
     if is_undo and _object(text) not in set_again:
         return 2 * len(dialect.order) - place, 0
     only_removes = bool(section.children) and all(map(_removes, section.children))
@@ -218,21 +220,20 @@ def _object(text: str) -> str:
 
 
 def _with_empty_sections(running: Configuration, wanted: Configuration) -> Configuration:
-    """Ports stay when the plan has them no more, emptied: hardware cannot be removed."""
+    """Ports stay when the plan has them no more, emptied: hardware cannot be removed, a loopback can."""
     there = {line.text for line in wanted.lines}
     missing = {
         line.text: None
         for line in running.lines
         if not line.views and line.text.startswith("interface ") and line.text not in there
+        if not line.text.startswith("interface LoopBack")
     }
     return Configuration([*wanted.lines, *(Line((), text) for text in missing)], wanted.passwords)
 
 
 def _without_lost_peers(running: Configuration, wanted: Configuration) -> Configuration:
     """Of a peer that goes, or whose AS number changes, one line: taking that back takes back all of it."""
-    stays = {
-        (line.views, line.text) for line in wanted.lines if re.match(r"peer \S+ as-number ", line.text)
-    }
+    stays = {(line.views, line.text) for line in wanted.lines if re.match(r"peer \S+ as-number ", line.text)}
     lost = {
         (line.views[0], line.text.split()[1])
         for line in running.lines

@@ -59,9 +59,7 @@ def play(
         why = f"ansible ended with {run.status} before it came to this router; see {artifacts / ident / 'stdout'}"
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return [
-        outcomes.get(request.node) or Outcome(node=request.node, problem=why) for request in requests
-    ]
+    return [outcomes.get(request.node) or Outcome(node=request.node, problem=why) for request in requests]
 
 
 def _inventory(requests: list[Request], scratch: Path) -> dict[str, Any]:

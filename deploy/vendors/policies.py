@@ -27,7 +27,7 @@ PATIENCE = 5
 class PrefixItem(NamedTuple):
     """One permitted prefix: routes within `prefix` whose length is from `shortest` to `longest`."""
 
-    index: int
+    number: int
     prefix: str
     shortest: int
     longest: int
@@ -97,10 +97,12 @@ class Policy(NamedTuple):
 def policy_of(node: RoutedNode, family: Family) -> Policy:
     """Derive one family's policy of a router."""
     tag = TAG[family]
+    route_policies = tuple(_route_policies(node, family))
+    named = {step.prefix_list for route_policy in route_policies for step in route_policy.nodes}
     return Policy(
         family=family,
-        prefix_lists=tuple(_prefix_lists(node, family)),
-        route_policies=tuple(_route_policies(node, family)),
+        prefix_lists=tuple(found for found in _prefix_lists(node, family) if found.name in named),
+        route_policies=route_policies,
         sessions=tuple(
             Session(
                 neighbor=neighbor,

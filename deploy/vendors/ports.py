@@ -1,8 +1,8 @@
 """Into which port of a vendor's router does each link go? The file `vendor-ports.csv`; nothing is guessed.
 
-A Linux router calls its interfaces as the links are called. A vendor's router has names of its own, GigabitEthernet0/1/3,
-and which cable is in which port is known to whoever put it there. `show` numbers the ports of a router that has
-no rows yet, so that one sees what is coming; a difference or a push asks for the rows.
+A Linux router calls its interfaces as the links are called. A vendor's router has names of its own, such as
+GigabitEthernet0/1/3, and which cable is in which port is known to whoever put it there. `show` numbers the ports of
+a router that has no rows yet, so that one sees what is coming; a difference or a push asks for the rows.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def interfaces_of(data: HostData) -> tuple[str, ...]:
 def numbered_ports(data: HostData, dialect: Dialect) -> Ports:
     """Ports in the order of the links: an example to look at, not a router to push to."""
     names = [name for name in interfaces_of(data) if name != MANAGEMENT_INTERFACE]
-    ports = {name: dialect.example_port.format(number) for number, name in enumerate(names, dialect.first_port)}
+    ports = {
+        name: dialect.example_port.format(number) for number, name in enumerate(names, dialect.first_port)
+    }
     return {**ports, MANAGEMENT_INTERFACE: dialect.example_management_port}
 
 

@@ -49,9 +49,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def target(self) -> Target:
-        return Target(
-            self.node, self.address, self.port, self.user, Path(self.key), Path(self.known_hosts)
-        )
+        return Target(self.node, self.address, self.port, self.user, Path(self.key), Path(self.known_hosts))
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -121,7 +119,9 @@ def _push(request: Request, outcome: Outcome) -> None:
     outcome.state = "changed"
     if outcome.left:
         outcome.state = "failed"
-        outcome.problem = f"the device took every line and still shows {len(outcome.left)} lines of difference"
+        outcome.problem = (
+            f"the device took every line and still shows {len(outcome.left)} lines of difference"
+        )
 
 
 def _confirmed(request: Request) -> str:
@@ -186,7 +186,9 @@ class _Vrp(_Transaction):
         except RefusedError:
             self.attempt(self._forget)
             raise
-        self.outcome.note = f"unless it was told to keep it, the device goes back by itself within {TRIAL_SECONDS} s"
+        self.outcome.note = (
+            f"unless it was told to keep it, the device goes back by itself within {TRIAL_SECONDS} s"
+        )
         try:
             self.still_there()
         except DeviceError:
@@ -226,17 +228,16 @@ class _Comware(_Transaction):
         try:
             self.device.say(f"configuration commit delay {DELAY_MINUTES}")
         except RefusedError:
-            self.outcome.note = "this device knows no commit delay: a push cut short would have to be undone by hand"
+            self.outcome.note = (
+                "this device knows no commit delay: a push cut short would have to be undone by hand"
+            )
             return False
         return True
 
     def _undo(self, *, same_session: bool) -> str:
         """Go back over the difference between what runs now and what ran before; what came of it."""
-        if same_session:
-            problem = self.attempt(lambda: self._go_back(self.device))
-        else:
-            problem = self.attempt(self._go_back_anew)
-        if problem:
+        again = (lambda: self._go_back(self.device)) if same_session else self._go_back_anew
+        if problem := self.attempt(again):
             return f"going back failed as well: {problem}"
         self.outcome.note = ""
         return "every line was taken back: it runs what it ran before"

@@ -1,6 +1,6 @@
 """An Ansible module: push a configuration to one router that is not Linux, from the controller, over netmiko."""
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
 
 DOCUMENTATION = """
 module: jizuo_router
