@@ -143,7 +143,7 @@ Examples:
 )
 @click.option("--secrets", "with_secrets", is_flag=True, help="Print the sessions' passwords as well.")
 def show(path: Path, node: str, as_dialect: str | None, with_secrets: bool) -> None:
-    """Print the whole configuration of the router NODE of the inventory PATH."""
+    """Print the whole configuration of the router NODE."""
     fleet = Fleet(path)
     routing = fleet.routing(node)
     dialect = next((d for d in DIALECTS.values() if d.family.value == as_dialect), fleet.dialect(node))
@@ -250,7 +250,10 @@ Exit codes: 0 no difference, 1 a router could not be read,
 @_PATIENCE
 @_JSON
 def diff(path: Path, nodes: tuple[str, ...], patience: float, as_json: bool) -> None:
-    """Show what each router would be told: the candidate difference against what it runs."""
+    """Show what each router lacks of its configuration.
+
+    The candidate difference against what it runs, in the lines that would be sent.
+    """
     fleet, requests, _ = _prepare(path, nodes, patience)
     compared = _compare(requests)
     if as_json:
@@ -313,9 +316,10 @@ confirmed, 2 with --dry: changes are pending."""
 @_PATIENCE
 @_JSON
 def push(path: Path, nodes: tuple[str, ...], dry: bool, yes: bool, patience: float, as_json: bool) -> None:
-    """Bring the routers to their configuration: show the difference, ask, send, read back.
+    """Bring the routers to their configuration, whole or not at all.
 
-    A router that refuses a line, asks something unforeseen, hangs up or is silent keeps what it ran before.
+    Shows the difference, asks, sends, and reads back. A router that refuses a line, asks something unforeseen, hangs
+    up or is silent keeps what it ran before.
     """
     fleet, requests, state = _prepare(path, nodes, patience)
     with alone(state):

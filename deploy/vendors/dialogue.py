@@ -20,9 +20,10 @@ from netmiko.exceptions import NetmikoAuthenticationException, NetmikoBaseExcept
 from deploy.vendors.dialects import Dialect
 from deploy.vendors.difference import masked
 
-#: Seconds that a device may be silent; the whole configuration, a commit and a save may take longer.
+#: Seconds that a device may be silent.
 PATIENCE = 20.0
-LONG_PATIENCE = 120.0
+#: How many times as long the whole configuration, a commit and a save may take.
+LONG = 6
 
 
 class DeviceError(Exception):
@@ -114,6 +115,8 @@ class Dialogue:
             ValueError,
         ) as error:
             raise LostError(f"login at {target.address}, port {target.port}: {_why(error)}") from error
+        # The driver would take out the codes with which a device wipes the end of a page, and leave the blanks.
+        self._connection.ansi_escape_codes = False
 
     def __enter__(self) -> Dialogue:
         return self
@@ -128,22 +131,22 @@ class Dialogue:
         # Netmiko's own way out would send commands into a session that may be waiting for an answer.
         self._connection.paramiko_cleanup()
 
-    def say(self, line: str, patience: float | None = None) -> str:
-        """Send a line and return the device's words.
+    def say(self, line: str, *, is_long: bool = False) -> str:
+        """Send a line and return the device's words; `is_long` for what takes a device its time.
 
         Raises:
             RefusedError: the words say that the device does not take it.
             UnexpectedError: it asks something that no answer is known for.
             LostError: it says nothing more, or hangs up.
         """
-        words = self._exchange(line, patience or self.patience)
+        words = self._exchange(line, self.patience * (LONG if is_long else 1))
         if refusal := _REFUSAL.search(words):
             raise RefusedError(f"{masked(line)!r}: {_words(words[refusal.start() :])}")
         return words
 
     def read_configuration(self) -> str:
         """The running configuration as the device displays it, from the user view."""
-        words = self.say("display current-configuration", LONG_PATIENCE)
+        words = self.say("display current-configuration", is_long=True)
         if "sysname" not in words:
             raise UnexpectedError(f"'display current-configuration' shows no configuration: {_words(words)}")
         return words
@@ -177,13 +180,13 @@ class Dialogue:
         while (quiet := time.monotonic() - last) < patience:
             if more := self._read(line):
                 said, last = said + more, time.monotonic()
-                if _MORE.search(said):
-                    said = _MORE.sub("", said)
+                tail = _as_seen(said[-_TAIL:])
+                if _MORE.search(tail):
                     self._send(" ", line)
-                elif _PROMPT.search(said) and not _QUESTION.search(said):
-                    return said
-            elif quiet > _SETTLED and _QUESTION.search(said):
-                return said
+                elif _PROMPT.search(tail) and not _QUESTION.search(tail):
+                    return _as_seen(said)
+            elif quiet > _SETTLED and _QUESTION.search(_as_seen(said[-_TAIL:])):
+                return _as_seen(said)
             elif self._connection.remote_conn.closed or self._connection.remote_conn.eof_received:
                 raise LostError(f"{masked(line)!r}: the device closed the connection{_after(said)}")
             else:
@@ -201,8 +204,37 @@ def _after(said: str) -> str:
     return f"; its last words: {_words(said)}" if said.strip() else ""
 
 
+#: What a terminal does not print: control sequences (ECMA-48) other than the cursor's way to the left.
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-CE-Za-z]|\x1b[()][A-Z0-9]|[\x00\x07]")
+_LEFT = re.compile(r"\x1b\[(\d*)D|[\x08\r]")
+#: So many characters at the end of what was said are looked at for a prompt.
+_TAIL = 600
+
+
+def _as_seen(said: str) -> str:
+    """What a terminal shows: a device wipes its `---- More ----` by going back over it."""
+    lines = _CONTROL.sub("", said).replace("\r\n", "\n").split("\n")
+    return "\n".join(line if not _LEFT.search(line) else _overwritten(line) for line in lines)
+
+
+def _overwritten(line: str) -> str:
+    shown: list[str] = []
+    cursor = 0
+    while line:
+        move = _LEFT.search(line)
+        text = line[: move.start()] if move else line
+        shown[cursor : cursor + len(text)] = text
+        cursor += len(text)
+        if move is None:
+            break
+        steps = {"\r": cursor, "\x08": 1}.get(move[0], int(move[1] or 1) if move[0][0] == "\x1b" else 0)
+        cursor = max(0, cursor - steps)
+        line = line[move.end() :]
+    return "".join(shown).rstrip()
+
+
 def _without_echo(said: str, line: str) -> str:
-    text = said.replace("\r\n", "\n").replace("\r", "\n")
+    text = said
     first, _, rest = text.partition("\n")
     body = rest if line.strip() and line.strip() in first else text
     return body.rpartition("\n")[0]

@@ -22,7 +22,7 @@ from inventories.records import HostName, InterfaceName, Record
 FILE = "vendor-ports.csv"
 
 #: A port's name as both vendors write it: type and number, without a space.
-PortName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9/.:-]{0,46}\Z")]
+PortName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9/.:-]{0,46}\Z")]
 
 
 class RouterPort(Record, frozen=True):

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from deploy.vendors.dialects import COMWARE, DIALECTS, Dialect
-from deploy.vendors.dialogue import LONG_PATIENCE, PATIENCE, DeviceError, Dialogue, RefusedError, Target
-from deploy.vendors.difference import Configuration, Difference, difference, owned, parse
+from deploy.vendors.dialogue import PATIENCE, DeviceError, Dialogue, RefusedError, Target
+from deploy.vendors.difference import MASK, Configuration, Difference, difference, owned, parse
 from deploy.vendors.seals import as_it_is, as_shown, as_wanted, read_seals, write_seals
 from inventories.records import OperatingSystemFamily
 
@@ -26,6 +26,7 @@ from inventories.records import OperatingSystemFamily
 #: least), Comware minutes.
 TRIAL_SECONDS = 120
 DELAY_MINUTES = 5
+_UNLESS = "unless it was told to keep the change, it goes back by itself within"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +99,10 @@ def push(request: Request) -> Outcome:
         outcome.state = "failed"
         outcome.problem = str(error)
         outcome.afterwards = outcome.afterwards or _afterwards(request)
+    for password in request.passwords.values():
+        # A device's own words may repeat what it was told.
+        outcome.problem = outcome.problem.replace(password, MASK)
+        outcome.afterwards = outcome.afterwards.replace(password, MASK)
     return outcome
 
 
@@ -133,12 +138,18 @@ def _confirmed(request: Request) -> str:
 def _afterwards(request: Request) -> str:
     """What a failed push left, seen over a new connection."""
     try:
-        left = compare(request, _confirmed(request))
+        running = _confirmed(request)
     except DeviceError as error:
         return f"it could not be read afterwards: {error}"
+    left = compare(request, running)
     if left.shown == request.seen:
         return "it runs what it ran before"
-    if not left:
+    # Of which password a ciphertext is, is known only after a push that was read back: leave passwords out.
+    dialect = DIALECTS[request.dialect]
+    shown, wanted = (
+        owned(parse(text, as_wanted), dialect, request.ports) for text in (running, request.wanted)
+    )
+    if not difference(shown, wanted, dialect):
         return "it runs the new configuration"
     return f"{len(left.shown)} of {len(request.seen)} lines of the difference are still to do: look at it"
 
@@ -182,22 +193,22 @@ class _Vrp(_Transaction):
         self.device.say("system-view")
         try:
             self.send(todo.commands)
-            self.device.say(f"commit trial {TRIAL_SECONDS}", LONG_PATIENCE)
+            self.device.say(f"commit trial {TRIAL_SECONDS}", is_long=True)
         except RefusedError:
             self.attempt(self._forget)
             raise
         self.outcome.note = (
-            f"unless it was told to keep it, the device goes back by itself within {TRIAL_SECONDS} s"
+            f"unless it was told to keep the change, it goes back by itself within {TRIAL_SECONDS} s"
         )
         try:
             self.still_there()
         except DeviceError:
-            self.attempt(lambda: self.device.say("abort trial", LONG_PATIENCE))
+            self.attempt(lambda: self.device.say("abort trial", is_long=True))
             raise
-        self.device.say("commit", LONG_PATIENCE)
+        self.device.say("commit", is_long=True)
         self.outcome.note = ""
         self.device.say("return")
-        self.device.say("save", LONG_PATIENCE)
+        self.device.say("save", is_long=True)
 
     def _forget(self) -> None:
         self.device.say("clear configuration candidate")
@@ -219,9 +230,11 @@ class _Comware(_Transaction):
             self.outcome.afterwards = self._undo(same_session=isinstance(error, RefusedError))
             raise
         if timed:
-            self.device.say("configuration commit", LONG_PATIENCE)
+            self.outcome.note = f"{_UNLESS} {DELAY_MINUTES} minutes"
+            self.device.say("configuration commit", is_long=True)
+            self.outcome.note = ""
         self.device.say("return")
-        self.device.say("save force", LONG_PATIENCE)
+        self.device.say("save force", is_long=True)
 
     def _arm(self) -> bool:
         """Have the device go back by itself unless it is told otherwise; False where it cannot."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.lab.keys import ensure_key
+from deploy.vendors.cli import Fleet, requests_for
 from tests.deploy.vendors.city import CABLES, VENDORS, Bench, bench, write_cables
 from tests.deploy.vendors.device import Fault, Tree, lines_below
 
@@ -62,19 +63,18 @@ def test_push_twice(at_work: Bench) -> None:
 
 def test_one_device_fails_and_the_other_is_done(at_work: Bench) -> None:
     """Through Ansible: each router's own outcome, the refusal in the device's words, exit code 1."""
-    fault = Fault(r"^peer \S+ password", "refuse", "The password is too weak.")
-    at_work.devices["yuanzhou"].faults = [fault]
+    (request,) = requests_for(Fleet(at_work.path), ["yuanzhou"], at_work.state, 2)
+    weak = request.passwords["198.18.130.28"]
+    at_work.devices["yuanzhou"].faults = [Fault(r"^peer \S+ password", "refuse", f"'{weak}' is too weak.")]
     before = copy.deepcopy(at_work.devices["yuanzhou"].running)
     done = at_work.push()
     assert done.code == 1
     assert "│ cihua    │ changed │" in done.out and "│ yuanzhou │ failed  │" in done.out
-    assert (
-        "yuanzhou: 'peer 198.18.130.28 password cipher ******': Error: The password is too weak." in done.out
-    )
+    assert "yuanzhou: 'peer 198.18.130.28 password cipher ******': Error: '******' is too weak." in done.out
     assert "yuanzhou: it runs what it ran before" in done.out
     assert same(at_work.devices["yuanzhou"].running, before)
     for file, text in at_work.everything_kept():
-        assert not any(secret in text for secret in at_work.secrets()), file
+        assert not any(secret in text for secret in {weak, *at_work.secrets()}), file
 
 
 def test_devices_have_the_passwords_of_the_links(at_work: Bench) -> None:
