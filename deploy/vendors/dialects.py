@@ -1,9 +1,9 @@
 """How do the two vendors' languages differ? One table, from their command references.
 
-VRP: Huawei NetEngine 8000 F1A Command Reference (VRP8, V800R021 generation), CloudEngine 8800 V200R002C50 for the
-two-phase mode. Comware: HP/H3C MSR Router Series Command References (V7, R0106), HPE 5710 and 12900E (Comware 7)
-for what the MSR's lack, HPE FlexNetwork 5510 HI (R1121 and later) for the commit delay. Where a manual leaves open
-how a line is displayed, :mod:`deploy.vendors.difference` compares it in a form that is the same either way.
+VRP: Huawei NetEngine 8000 F1A Command Reference (V800, VRP8), NE20E-S2 V800R010C10 for the two-phase mode. Comware:
+HP/H3C MSR Router Series Command References (V7, R0106), HPE 5710 and 12900E (Comware 7) for what the MSR's lack, HPE
+FlexNetwork 5510 HI (R1121 and later) for the commit delay. Where a manual leaves open how a line is displayed,
+:mod:`deploy.vendors.difference` compares it in a form that is the same either way.
 """
 
 from __future__ import annotations

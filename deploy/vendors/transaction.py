@@ -23,7 +23,8 @@ from deploy.vendors.seals import as_it_is, as_shown, as_wanted, read_seals, writ
 from inventories.records import OperatingSystemFamily
 
 #: How long a device waits for the word that a change is good before it goes back by itself: VRP8 seconds (60 is its
-#: least), Comware minutes.
+#: least), Comware minutes. The guide that was read names no unit for the latter: were it seconds, a device would go
+#: back amid a push, and the reading back would find that out.
 TRIAL_SECONDS = 120
 DELAY_MINUTES = 5
 _UNLESS = "unless it was told to keep the change, it goes back by itself within"
