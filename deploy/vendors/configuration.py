@@ -66,7 +66,6 @@ def router_configuration(
         TEMPLATES / dialect.template,
         node=node,
         ports=_ports(node, data, ports),
-        loopback={family: str(IPNetwork(node.own[family])) for family in Family},
         filters=filters(data),
         numbers={"ssh": SSH, "lan": LAN, "link": LINK, "management": MANAGEMENT},
         policies=tuple(policy_of(node, family) for family in Family),
@@ -75,9 +74,8 @@ def router_configuration(
         timers={"keepalive": KEEPALIVE, "hold": HOLD},
         patience=PATIENCE,
         paths=PATHS,
-        address=lambda prefix: str(IPNetwork(prefix).ip),
-        network=lambda prefix: str(IPNetwork(prefix).network),
-        length=lambda prefix: int(IPNetwork(prefix).prefixlen),
+        address=lambda prefix: prefix.partition("/")[0],
+        length=lambda prefix: int(prefix.rpartition("/")[2]),
         source4=_source4,
     )
 
