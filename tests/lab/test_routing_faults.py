@@ -1,10 +1,10 @@
-"""Faults of routing on real routers, each with what is lost: silence, flapping, leaks, wrong and dangerous configuration."""
+"""Faults of routing on real routers, each with what is lost: silence, flapping, leaks, dangerous configuration."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -89,7 +89,7 @@ def test_a_flapping_uplink_costs_what_it_costs_and_no_more(lab: Lab, on: Execute
     after = uptimes(on, "core-a")
     print(f"uplink flapped ten times: lost {lost_packets} of 800")
     assert max(lost_packets.values()) * INTERVAL < 2
-    assert {peer: after[peer] for peer in others} == {peer: before[peer] for peer in others}
+    assert dropped(before, after, others) == set()
 
 
 def test_a_leak_that_is_too_large_ends_its_session_and_no_other(lab: Lab, on: Execute) -> None:
@@ -119,12 +119,16 @@ def test_a_leak_that_is_too_large_ends_its_session_and_no_other(lab: Lab, on: Ex
         assert down_names(on, "yuanzhou") == {"cihua"}
         routes = json.loads(on("core-a", "vtysh", "-c", "show bgp ipv4 unicast json").stdout)["routes"]
         assert not any(prefix in routes for prefix in leaked)
-        assert {peer: uptimes(on, "yuanzhou")[peer] for peer in ups} == {peer: before[peer] for peer in ups}
+        assert dropped(before, uptimes(on, "yuanzhou"), ups) == set()
     finally:
         leak("no ")
         time.sleep(1)
         on("yuanzhou", "vtysh", "-c", f"clear bgp ipv4 unicast {cihua.asn}")
     wait_until_up(lab, "yuanzhou", "cihua", "cihua-juwei")
+    deadline = time.monotonic() + 15
+    address = str(lab.plan.host("cloud-1", Family.IPV4))
+    while on("client-2", "ping", "-n", "-q", "-c", "1", "-W", "1", address, check=False).returncode:
+        assert time.monotonic() < deadline, "the township does not come back"
 
 
 def test_one_changed_neighbour_drops_no_other(lab: Lab, on: Execute) -> None:
@@ -148,7 +152,9 @@ def test_one_changed_neighbour_drops_no_other(lab: Lab, on: Execute) -> None:
     done = bring(on, "cihua", configuration(lab, node), on_trial=False)
     assert done.returncode == 0, done.stderr
     assert {family: lost(process) for family, process in running.items()} == dict.fromkeys(Family, 0)
-    assert uptimes(on, "cihua") == before
+    after = uptimes(on, "cihua")
+    assert set(after) == set(before)
+    assert dropped(before, after, before) == set()
 
 
 def test_a_configuration_that_frr_refuses_changes_nothing(lab: Lab, on: Execute) -> None:
@@ -158,7 +164,9 @@ def test_a_configuration_that_frr_refuses_changes_nothing(lab: Lab, on: Execute)
     assert done.returncode == 1
     assert "validation failed, nothing was changed" in done.stderr
     assert on("cihua", "cat", CONFIGURATION).stdout == file
-    assert uptimes(on, "cihua") == before
+    after = uptimes(on, "cihua")
+    assert set(after) == set(before)
+    assert dropped(before, after, before) == set()
 
 
 def test_a_configuration_that_loses_a_session_is_taken_back(lab: Lab, on: Execute) -> None:
@@ -176,7 +184,7 @@ def test_a_configuration_that_loses_a_session_is_taken_back(lab: Lab, on: Execut
     wait_until_up(lab, "cihua")
     after = uptimes(on, "cihua")
     others = {peer for peer in before if not described(on, "cihua", peer).startswith("yufang")}
-    assert {peer: after[peer] for peer in others} == {peer: before[peer] for peer in others}
+    assert dropped(before, after, others) == set()
 
 
 def test_a_change_that_locks_the_controller_out_is_taken_back(
@@ -243,6 +251,11 @@ def uptimes(on: Execute, router: str) -> dict[str, int]:
         peer: what.get("bgpTimerUpEstablishedEpoch", 0) if what["bgpState"] == "Established" else 0
         for peer, what in peers(on, router).items()
     }
+
+
+def dropped(before: dict[str, int], after: dict[str, int], peers: Collection[str]) -> set[str]:
+    """The peers whose sessions are not the same as before; FRR reckons the moment anew each time, to a second."""
+    return {peer for peer in peers if not before[peer] or abs(after.get(peer, 0) - before[peer]) > 1}
 
 
 def described(on: Execute, router: str, peer: str) -> str:
