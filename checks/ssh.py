@@ -68,8 +68,10 @@ class SecureShell(msgspec.Struct, frozen=True):
     timeout: float = 60
     connect_timeout: int = 10
 
-    async def run(self, host: str, command: str = "") -> Completed:
+    async def run(self, host: str, command: str = "", request: str = "") -> Completed:
         """Run a command on a host; without one, what the account's forced command does.
+
+        `request` is what it reads on standard input.
 
         Raises:
             SshError: The host cannot be reached, refuses, or does not end in time.
@@ -92,7 +94,7 @@ class SecureShell(msgspec.Struct, frozen=True):
         try:
             process = await asyncio.create_subprocess_exec(
                 *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE if request else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,  # so that a ProxyCommand dies with it
@@ -101,7 +103,7 @@ class SecureShell(msgspec.Struct, frozen=True):
             raise SshError(host, "no_ssh", f"cannot start ssh: {error}; install openssh-client") from None
         try:
             async with asyncio.timeout(self.timeout):
-                stdout, stderr = await process.communicate()
+                stdout, stderr = await process.communicate(request.encode() if request else None)
         except TimeoutError:
             raise SshError(host, "timeout", f"no end within {self.timeout:g} s") from None
         finally:
