@@ -23,7 +23,7 @@ from checks.record import Record, encode, exit_code, write_records
 from checks.security import run as security
 from checks.security.profile import Profile, ProfileError, load_profile
 from checks.security.waivers import Waiver, WaiverError, load_waivers
-from checks.ssh import shell_of, state_folder
+from checks.ssh import management_of, shell_of, state_folder
 from checks.vantage import VantageError, default_vantage, probe_from
 from inventories.allocation import PlanError
 from inventories.cli import load_or_exit
@@ -139,6 +139,8 @@ def _prepare(path: Path, kind: str | None, vantage: str | None) -> _Task:
             f"{state}/ssh_config is not there, so no host can be reached; start the lab (jizuo lab up), or set "
             "JIZUO_STATE to the folder that holds ssh_config and ssh/audit"
         )
+    if management := management_of(state):
+        city = structs.replace(city, layout=structs.replace(city.layout, management=management))
     return _Task(city, kinds, chosen, state, profile, waivers)
 
 

@@ -43,11 +43,13 @@ class ExpectedTable:
         own: What the node itself brings in: its addresses, LAN, static routes, and its summary.
         required: Prefixes that each link brings when all is well, by link.
         allowed: Prefixes that each link may bring besides, while another way is down, by link.
+        optional: LANs on which the inventory has no host: without a carrier they are in no routing table.
     """
 
     own: frozenset[str]
     required: Mapping[str, frozenset[str]]
     allowed: Mapping[str, frozenset[str]]
+    optional: frozenset[str] = frozenset()
 
     def links_of(self, prefix: str) -> set[str]:
         """The links that may bring a prefix."""
@@ -58,13 +60,18 @@ class ExpectedTable:
         }
 
     @property
+    def certain(self) -> frozenset[str]:
+        """Every prefix that has to be there when all is well."""
+        return (self.learned | self.own) - self.optional
+
+    @property
     def learned(self) -> frozenset[str]:
         """Every prefix that the node has from others when all is well."""
         return frozenset().union(*self.required.values())
 
 
 def expected_tables(topology: Topology, family: Family) -> dict[str, ExpectedTable]:
-    """The table of every routed node; linear in nodes and links, but for the core's table, which its neighbours hear."""
+    """The table of every routed node; linear in nodes and links but for the core's table, which its neighbours hear."""
     return _Flow(topology, family).tables()
 
 
@@ -84,11 +91,19 @@ class _Flow:
         cores = {name: self._from_below(node) for name, node in nodes.items() if node.role is SiteRole.CORE}
         of_the_core = frozenset().union(*(set().union(*links.values()) for links in cores.values()))
         of_the_core |= frozenset().union(*(set(self._announced_by(nodes[name])) for name in cores))
+        empty = frozenset(
+            prefix
+            for name, node in nodes.items()
+            if node.role is SiteRole.ACCESS
+            and all(link.network for link in self.topology.access.get(name, ()))
+            for prefix in node.originate[self.family][1:]
+        )
         return {
             name: ExpectedTable(
                 own=self._own(node),
                 required={n.link: self._required(node, n, cores) for n in node.neighbors},
                 allowed={n.link: self._allowed(node, n, of_the_core) for n in node.neighbors},
+                optional=empty,
             )
             for name, node in nodes.items()
         }

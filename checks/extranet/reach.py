@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,8 +12,8 @@ from checks.security.stream import Capture
 from inventories.hosts import HostData, InterfaceKind
 from inventories.plan import AddressPlan
 from inventories.records import NO_LINUX, City, Family, Level, Node, NodeRole, SiteRole
-from inventories.topology import Topology
 
+from .expected import ExpectedTable, span
 from .judging import Deviation, judge, without_verdict
 
 #: Addresses of the management network that a vantage tries to reach over the extranet: a sample, for each that
@@ -21,6 +21,10 @@ from .judging import Deviation, judge, without_verdict
 _MANAGEMENT_SAMPLE = 4
 #: Hosts of private networks and of the internet that a vantage tries to reach; likewise.
 _STRANGER_SAMPLE = 24
+
+
+#: What each routed node should know, by family and node.
+Tables = Mapping[Family, Mapping[str, ExpectedTable]]
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -51,20 +55,27 @@ class Vantage(msgspec.Struct, frozen=True):
     probes: tuple[Probe, ...]
 
 
-def vantages_of(
-    city: City, plan: AddressPlan, topology: Topology, hosts: dict[str, HostData]
-) -> list[Vantage]:
+def vantages_of(city: City, plan: AddressPlan, hosts: dict[str, HostData], tables: Tables) -> list[Vantage]:
     """A node of each level with all that it has to reach, and all that it must not."""
     well = reachable_nodes(city)
     return [
-        Vantage(node, tuple(_probes(city, plan, hosts[node], well)))
-        for node in _vantage_nodes(city, topology, well)
+        Vantage(node, tuple(_probes(city, plan, hosts[node], well, tables)))
+        for node in _vantage_nodes(city, well)
     ]
 
 
-def _vantage_nodes(city: City, topology: Topology, well: Sequence[str]) -> list[str]:
-    """Of each level one: a client of a village, a router of a village, township, county, a server, a partner's server,
-    and a host of each private network and of the internet."""
+def _knows_way_back(tables: Tables, target: str, address: str, family: Family) -> bool:
+    """Whether a node's routes, if it is routed at all, lead to an address: the province knows the city alone."""
+    table = tables[family].get(target)
+    if table is None:
+        return True
+    number = span(address).first
+    return any(found.first <= number <= found.last for found in map(span, table.learned | table.own))
+
+
+def _vantage_nodes(city: City, well: Sequence[str]) -> list[str]:
+    """Of each level one: a client and a router of a village, routers of a township and a county, a server, a partner's
+    server; and a host of each private network and of the internet."""
     nodes = [city.nodes[name] for name in well if city.nodes[name].os_family not in NO_LINUX]
     rest = [node for node in city.nodes.values() if node.id not in set(well)]
 
@@ -92,7 +103,9 @@ def _vantage_nodes(city: City, topology: Topology, well: Sequence[str]) -> list[
     return list(dict.fromkeys(found))
 
 
-def _probes(city: City, plan: AddressPlan, data: HostData, well: Sequence[str]) -> Iterator[Probe]:
+def _probes(
+    city: City, plan: AddressPlan, data: HostData, well: Sequence[str], tables: Tables
+) -> Iterator[Probe]:
     node = city.nodes[data.name]
     networks = {link.b: link.network for link in city.links.values() if link.network}
     own = networks.get(node.id, "")
@@ -103,7 +116,8 @@ def _probes(city: City, plan: AddressPlan, data: HostData, well: Sequence[str]) 
     for family in Family:
         if inside:
             for name in well:
-                yield Probe(name, family, str(plan.host(name, family)), answers=True)
+                if _knows_way_back(tables, name, str(plan.host(node.id, family)), family):
+                    yield Probe(name, family, str(plan.host(name, family)), answers=True)
         for name in [name for name in strangers if own and networks.get(name) == own]:
             yield Probe(name, family, str(plan.host(name, family)), answers=True)
         if internet:
@@ -147,8 +161,7 @@ def reach_records(vantage: Vantage, capture: Capture) -> list[Record]:
     for line in section.lines if section else ():
         words = line.split()
         if len(words) == 3:
-            address, interface, answer = words
-            answers[f"reach {address} {interface}".removesuffix(" -")] = answer
+            answers[f"reach {words[0]} {words[1]}".removesuffix(" -")] = words[2]
     said = section.lines[-1] if section and section.lines else "nothing"
     records = []
     for probe in vantage.probes:

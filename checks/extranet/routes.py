@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from netaddr import IPNetwork
 
 from inventories.hosts import MANAGEMENT_INTERFACE, SERVICE_INTERFACE, HostData, InterfaceKind
+from inventories.private import PrivateSite
 from inventories.records import Family, SiteRole
 from inventories.topology import RoutedNode
 
@@ -30,7 +31,7 @@ def table_deviations(
             elif links[path.peer].link not in expected.links_of(prefix):
                 from_whom = f"{links[path.peer].node} over {links[path.peer].link}"
                 yield Deviation("leak", f"{prefix} from {from_whom}; {_reach_of(node, prefix, family)}")
-    for prefix in sorted((expected.learned | expected.own) - table.keys()):
+    for prefix in sorted(expected.certain - table.keys()):
         whence = sorted(link for link, brings in expected.required.items() if prefix in brings)
         yield Deviation("missing", f"{prefix} is missing, expected {_over(whence)}")
 
@@ -51,20 +52,14 @@ def _reach_of(node: RoutedNode, prefix: str, family: Family) -> str:
 
 
 def kernel_deviations(
-    data: HostData,
-    routes: Sequence[KernelRoute],
-    allowed: Mapping[str, set[Hop]],
-    installed: Mapping[str, set[Hop]],
-    family: Family,
+    routes: Sequence[KernelRoute], allowed: Mapping[str, set[Hop]], required: Mapping[str, set[Hop]]
 ) -> Iterator[Deviation]:
-    """Routes of the kernel that the plan does not know, lead elsewhere, or that BGP has and the kernel lacks.
+    """Routes of the kernel that the plan does not know, that lead elsewhere, or that are lacking.
 
     Args:
-        data: The host.
         routes: What the kernel has in a family.
-        allowed: Every prefix that it may have, and where each may lead; nowhere where packets are to be discarded.
-        installed: What BGP uses, and so has to be there.
-        family: The family of all of them.
+        allowed: Every prefix that it may have and where each may lead; nowhere where packets are to be discarded.
+        required: What has to be there.
     """
     there: dict[str, set[Hop]] = {}
     for route in routes:
@@ -80,7 +75,7 @@ def kernel_deviations(
             )
         elif not route.hops and allowed[route.prefix]:
             yield Deviation("wrong_way", f"the kernel discards {route.prefix}")
-    for prefix, hops in {**required_routes(data, family), **installed}.items():
+    for prefix, hops in required.items():
         if lacking := hops - there.get(prefix, set()):
             where = ", ".join(sorted(_where(hop) for hop in lacking))
             yield Deviation("not_installed", f"the kernel does not lead {prefix} to {where}, as it should")
@@ -110,7 +105,16 @@ def connected_routes(data: HostData, family: Family) -> dict[str, set[Hop]]:
         found.setdefault(prefix, set()).add(Hop(interface.name))
         if interface.gateways:
             found.setdefault(DEFAULT[family], set()).add(Hop(interface.name, interface.gateways[index]))
+    for site in data.networks:
+        if site.crossing is not None:
+            found[crossing_prefix(site, family)] = {Hop(f"to-{site.network}")}
     return found
+
+
+def crossing_prefix(site: PrivateSite, family: Family) -> str:
+    """The link between a private network and the public part, on the border."""
+    assert site.crossing is not None  # noqa: S101 - asked of the border alone
+    return str(IPNetwork(f"{site.crossing.public[family]}/{31 if family is Family.IPV4 else 127}").cidr)
 
 
 def required_routes(data: HostData, family: Family) -> dict[str, set[Hop]]:
@@ -121,6 +125,7 @@ def required_routes(data: HostData, family: Family) -> dict[str, set[Hop]]:
     if data.routing is None:
         return connected_routes(data, family)
     names = {interface.name for interface in data.interfaces if interface.kind is InterfaceKind.LAN}
+    names |= {f"to-{site.network}" for site in data.networks if site.crossing}
     return {
         prefix: hops
         for prefix, hops in connected_routes(data, family).items()

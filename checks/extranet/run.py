@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -18,12 +19,13 @@ from .expected import ExpectedTable, expected_tables
 from .judging import Deviation, judge, without_verdict
 from .observed import NotRunning, Unreadable, bfd_sessions, bgp_sessions, bgp_table, kernel_routes
 from .planes import plane_deviations, plane_links
+from .private import namespaces, private_deviations, unknown_networks
 from .reach import Vantage, reach_records, request_of, vantages_of
-from .routes import allowed_routes, installed_routes, kernel_deviations, table_deviations
+from .routes import allowed_routes, installed_routes, kernel_deviations, required_routes, table_deviations
 from .sessions import bfd_deviations, protection_deviations, session_deviations
 
 BGP, PROTECTION, BFD = "bgp-sessions", "bgp-protection", "bfd-sessions"
-TABLE, KERNEL, PLANES = "bgp-routes", "kernel-routes", "planes"
+TABLE, KERNEL, PLANES, PRIVATE = "bgp-routes", "kernel-routes", "planes", "private-networks"
 
 
 class Expectation(msgspec.Struct, frozen=True):
@@ -49,12 +51,13 @@ def expectation(city: City) -> Expectation:
     plan = build_plan(city)
     topology = build_topology(city, plan)
     hosts = host_data(city, plan, topology)
+    tables = {family: expected_tables(topology, family) for family in Family}
     return Expectation(
         city=city,
         topology=topology,
         hosts=hosts,
-        tables={family: expected_tables(topology, family) for family in Family},
-        vantages={vantage.node: vantage for vantage in vantages_of(city, plan, topology, hosts)},
+        tables=tables,
+        vantages={vantage.node: vantage for vantage in vantages_of(city, plan, hosts, tables)},
     )
 
 
@@ -103,7 +106,8 @@ def _checks_of(data: HostData) -> list[str]:
     if data.routing is None:
         return [KERNEL]
     planes = [PLANES] if plane_links(data.routing) else []
-    return [BGP, PROTECTION, BFD, TABLE, KERNEL, *planes]
+    private = [PRIVATE] if data.routing.forwards else []
+    return [BGP, PROTECTION, BFD, TABLE, KERNEL, *planes, *private]
 
 
 def _record(expected: Expectation, data: HostData, check: str, capture: Capture, family: Family) -> Record:
@@ -158,12 +162,18 @@ def _kernel(expected: Expectation, data: HostData, capture: Capture, family: Fam
     allowed = allowed_routes(data, expected.tables[family].get(data.name), family)
     installed = {}
     if data.routing is not None:
-        try:
+        # Without BGP it is not known what it would have the kernel do; what is there can still be judged.
+        with suppress(NotRunning):
             installed = installed_routes(data.routing, bgp_table(capture, family), family)
-        except NotRunning:
-            pass  # what BGP would have the kernel do is not known; what is there can still be judged
-    found = kernel_deviations(data, routes, allowed, installed, family)
+    found = kernel_deviations(routes, allowed, {**required_routes(data, family), **installed})
     return list(found), f"{len(routes)} routes, as the plan has them"
+
+
+def _private(expected: Expectation, data: HostData, capture: Capture, family: Family) -> Judged:
+    found = namespaces(capture)
+    deviations = [d for site in data.networks for d in private_deviations(site, found, family)]
+    names = ", ".join(site.network for site in data.networks)
+    return [*deviations, *unknown_networks(data.networks, found)], f"{names or 'none'}, as the plan has them"
 
 
 def _planes(expected: Expectation, data: HostData, capture: Capture, family: Family) -> Judged:
@@ -179,4 +189,5 @@ _CHECKS: Mapping[str, Callable[[Expectation, HostData, Capture, Family], Judged]
     TABLE: _table,
     KERNEL: _kernel,
     PLANES: _planes,
+    PRIVATE: _private,
 }
