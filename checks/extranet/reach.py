@@ -178,7 +178,7 @@ def reach_records(vantage: Vantage, capture: Capture) -> list[Record]:
         if answered is not probe.answers:
             by = f" by {probe.interface}" if probe.interface else ""
             reason, text = (
-                ("unreachable", f"no echo reply from {probe.address} to {vantage.node}")
+                ("unreachable", f"{probe.address} does not answer {vantage.node}")
                 if probe.answers
                 else ("reachable", f"{probe.address} answers {vantage.node}{by}, which nothing allows")
             )
