@@ -19,6 +19,7 @@ from .expected import ExpectedTable, expected_tables
 from .judging import Deviation, judge, without_verdict
 from .observed import NotRunning, Unreadable, bfd_sessions, bgp_sessions, bgp_table, kernel_routes
 from .planes import plane_deviations, plane_links
+from .policy import Case, cases_of, policy_records
 from .private import namespaces, private_deviations, unknown_networks
 from .reach import Vantage, reach_records, request_of, vantages_of
 from .routes import allowed_routes, installed_routes, kernel_deviations, required_routes, table_deviations
@@ -36,6 +37,7 @@ class Expectation(msgspec.Struct, frozen=True):
     hosts: dict[str, HostData]
     tables: dict[Family, dict[str, ExpectedTable]]
     vantages: dict[str, Vantage]
+    cases: tuple[Case, ...]
 
     def requests(self) -> dict[str, str]:
         """What each host's collector is asked for, where one can run."""
@@ -58,6 +60,7 @@ def expectation(city: City) -> Expectation:
         hosts=hosts,
         tables=tables,
         vantages={vantage.node: vantage for vantage in vantages_of(city, plan, hosts, tables)},
+        cases=tuple(cases_of(city, plan, hosts)),
     )
 
 
@@ -70,7 +73,7 @@ def evaluate(expected: Expectation, captures: Captures) -> list[Record]:
             records += _node_records(expected, expected.hosts[name], capture, family)
         if (vantage := expected.vantages.get(name)) and capture is not None:
             records += _reach(vantage, capture)
-    return records
+    return [*records, *policy_records(expected.city, expected.cases, expected.hosts, captures)]
 
 
 def _reach(vantage: Vantage, capture: Capture | NotCollected) -> list[Record]:

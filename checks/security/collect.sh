@@ -245,7 +245,7 @@ private_networks() { # network namespace, what, and that in JSON
         echo "$name ipv4 $(ip -n "$name" -j -4 route)"
         echo "$name ipv6 $(ip -n "$name" -j -6 route)"
         echo "$name links $(ip -n "$name" -j -d link)"
-        echo "$name nftables $(nsenter --net="/run/netns/$name" nft -j list ruleset)"
+        echo "$name nftables $(nsenter --net="/run/netns/$name" env TZ=UTC nft -j list ruleset)"
     done
 }
 
@@ -307,7 +307,8 @@ asked_for security || asked_for extranet || asked=$(printf 'security\n%s' "$aske
 echo 'jizuo-collect 1'
 section collector collector
 section identity identity
-section nftables nft -j list ruleset
+# Rules that end do so at a time, which nft writes in the time zone of whoever asks.
+section nftables env TZ=UTC nft -j list ruleset
 asked_for security && security_facts
 asked_for extranet && extranet_facts
 echo .
