@@ -10,7 +10,6 @@ from checks.availability.targets import reachable_nodes
 from checks.record import Record, Status
 from checks.security.stream import Capture
 from inventories.hosts import HostData, InterfaceKind
-from inventories.plan import AddressPlan
 from inventories.records import NO_LINUX, City, Family, Level, Node, NodeRole, SiteRole
 
 from .expected import ExpectedTable, span
@@ -55,11 +54,11 @@ class Vantage(msgspec.Struct, frozen=True):
     probes: tuple[Probe, ...]
 
 
-def vantages_of(city: City, plan: AddressPlan, hosts: dict[str, HostData], tables: Tables) -> list[Vantage]:
+def vantages_of(city: City, hosts: dict[str, HostData], tables: Tables) -> list[Vantage]:
     """A node of each level with all that it has to reach, and all that it must not."""
     well = reachable_nodes(city)
     return [
-        Vantage(node, tuple(_probes(city, plan, hosts[node], well, tables)))
+        Vantage(node, tuple(_probes(city, hosts, hosts[node], well, tables)))
         for node in _vantage_nodes(city, well)
     ]
 
@@ -104,7 +103,7 @@ def _vantage_nodes(city: City, well: Sequence[str]) -> list[str]:
 
 
 def _probes(
-    city: City, plan: AddressPlan, data: HostData, well: Sequence[str], tables: Tables
+    city: City, hosts: dict[str, HostData], data: HostData, well: Sequence[str], tables: Tables
 ) -> Iterator[Probe]:
     node = city.nodes[data.name]
     networks = {link.b: link.network for link in city.links.values() if link.network}
@@ -116,35 +115,34 @@ def _probes(
     for family in Family:
         if inside:
             for name in well:
-                if _knows_way_back(tables, name, str(plan.host(node.id, family)), family):
-                    yield Probe(name, family, str(plan.host(name, family)), answers=True)
+                if _knows_way_back(tables, name, data.service[family], family):
+                    yield Probe(name, family, hosts[name].service[family], answers=True)
         for name in [name for name in strangers if own and networks.get(name) == own]:
-            yield Probe(name, family, str(plan.host(name, family)), answers=True)
+            yield Probe(name, family, hosts[name].service[family], answers=True)
         if internet:
             for name in well[:_STRANGER_SAMPLE]:
                 if city.sites[city.nodes[name].site].role is not SiteRole.BORDER:
-                    yield Probe(name, family, str(plan.host(name, family)), answers=False, what="way-in")
-        for name in _others(city, plan, strangers, networks, own, family)[:_STRANGER_SAMPLE]:
-            yield Probe(name, family, str(plan.host(name, family)), answers=False, what="way-across")
+                    yield Probe(name, family, hosts[name].service[family], answers=False, what="way-in")
+        for name in _others(hosts, strangers, networks, own, family)[:_STRANGER_SAMPLE]:
+            yield Probe(name, family, hosts[name].service[family], answers=False, what="way-across")
         for name in [name for name in well if name != node.id][:_MANAGEMENT_SAMPLE]:
-            address = str(plan.management(name, family))
+            address = hosts[name].management[family]
             yield Probe(name, family, address, answers=False, interface=ways_out[0], what="management")
 
 
 def _others(
-    city: City,
-    plan: AddressPlan,
+    hosts: dict[str, HostData],
     strangers: Sequence[str],
     networks: dict[str, str],
     own: str,
     family: Family,
 ) -> list[str]:
     """Hosts of other private networks whose addresses are nobody's in one's own network, which may have the same."""
-    ours = {str(plan.host(name, family)) for name, network in networks.items() if own and network == own}
+    ours = {hosts[name].service[family] for name, network in networks.items() if own and network == own}
     return [
         name
         for name in strangers
-        if networks.get(name) and networks[name] != own and str(plan.host(name, family)) not in ours
+        if networks.get(name) and networks[name] != own and hosts[name].service[family] not in ours
     ]
 
 

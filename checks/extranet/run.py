@@ -59,7 +59,7 @@ def expectation(city: City) -> Expectation:
         topology=topology,
         hosts=hosts,
         tables=tables,
-        vantages={vantage.node: vantage for vantage in vantages_of(city, plan, hosts, tables)},
+        vantages={vantage.node: vantage for vantage in vantages_of(city, hosts, tables)},
         cases=tuple(cases_of(city, plan, hosts)),
     )
 
