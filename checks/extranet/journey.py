@@ -270,13 +270,32 @@ def _name(place: Place) -> str:
     return f"{place.node} in {place.network}" if place.network else place.node
 
 
-def _inside(place: Place, found: list[Namespace]) -> _Router:
-    overlay = f"vx-{place.network}"
-    home = next((namespace for namespace in found if overlay in namespace.overlays()), None)
+def read_rulesets(data: HostData, capture: Capture) -> tuple[Ruleset, dict[str, Ruleset]]:
+    """A host's own ruleset, and those of its private networks.
+
+    Raises:
+        Unreadable: One of them is not there.
+    """
+    found = namespaces(capture) if data.networks else []
+    inside = {site.network: _objects_of(_home(data.name, site.network, found)) for site in data.networks}
+    return Ruleset(_objects(capture)), {network: Ruleset(objects) for network, objects in inside.items()}
+
+
+def _home(node: str, network: str, found: list[Namespace]) -> Namespace:
+    """The network namespace of a private network."""
+    home = next((namespace for namespace in found if f"vx-{network}" in namespace.overlays()), None)
     if home is None:
-        raise Unreadable(f"{place.node} has no routing table for {place.network}")
-    routes = {family: home.routes(family) for family in Family}
-    return _Router(routes, _read(home.said.get("nftables", ""), f"{place.node}, {home.name}"))
+        raise Unreadable(f"{node} has no routing table for {network}")
+    return home
+
+
+def _inside(place: Place, found: list[Namespace]) -> _Router:
+    home = _home(place.node, place.network, found)
+    return _Router({family: home.routes(family) for family in Family}, _objects_of(home))
+
+
+def _objects_of(home: Namespace) -> list[dict[str, Any]]:
+    return _read(home.said.get("nftables", ""), home.name)
 
 
 def _objects(capture: Capture) -> list[dict[str, Any]]:

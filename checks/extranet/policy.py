@@ -7,7 +7,7 @@ a door that the policy does not know, or one that it opens and that is shut.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -18,19 +18,19 @@ from checks.record import Record, Status
 from checks.security.run import Captures
 from inventories.hosts import HostData
 from inventories.plan import AddressPlan
-from inventories.policy.resolve import ResolvedPolicy, resolve
+from inventories.policy.resolve import Addresses, ResolvedPolicy, resolve
+from inventories.policy.spans import contains
 from inventories.policy.verdict import Verdict, evaluate
 from inventories.private import network_of
-from inventories.records import NO_LINUX, City, Family, NodeRole, SiteRole
+from inventories.records import NO_LINUX, City, Family, Node, NodeRole, SiteRole
 
+from .firewall import UNSERVED
 from .journey import End, World
 from .judging import Deviation, judge, without_verdict
 from .observed import Unreadable
 from .ruleset import Packet, UnknownRule
 
 CHECK = "policy"
-#: Ports that are tried beside those of the policy and of the hosts' own services: one that nothing serves.
-_NOBODY = 65000
 #: How many ports a finding lists.
 _TOLD = 5
 #: How many nodes of one kind (level, role, zone) are tried as destinations; hosts of systems are tried all.
@@ -61,8 +61,12 @@ def cases_of(city: City, plan: AddressPlan, hosts: Mapping[str, HostData]) -> It
     today = datetime.now(ZoneInfo(city.layout.time_zone)).date()
     networks = network_of(city)
     ports = _ports(resolved, hosts.values())
-    destinations = _destinations(city, networks)
-    for source in _sources(city, networks):
+    sources, destinations = _sources(city, networks), _destinations(city, networks)
+    for rule in resolved.rules:
+        sources += _first_of(rule.sources, city, hosts, lambda node: node.role is not NodeRole.ROUTER)
+        destinations += _first_of(rule.destinations, city, hosts, lambda node: True)
+    sources, destinations = list(dict.fromkeys(sources)), list(dict.fromkeys(destinations))
+    for source in sources:
         for destination in destinations:
             if destination == source:
                 continue
@@ -103,7 +107,7 @@ def _is_hidden(
 
 def _ports(resolved: ResolvedPolicy, hosts: Iterable[HostData]) -> dict[str, list[int]]:
     """The ports to try: the first of every range that the policy names, every service's, and one of nobody."""
-    found: dict[str, set[int]] = {"tcp": {_NOBODY}, "udp": {_NOBODY}}
+    found: dict[str, set[int]] = {"tcp": {UNSERVED}, "udp": {UNSERVED}}
     for rule in resolved.rules:
         for protocol, spans in rule.ports.items():
             found[protocol].update(first for first, _ in spans)
@@ -122,6 +126,18 @@ def _sources(city: City, networks: Mapping[str, str]) -> list[str]:
             zone = networks.get(node.id, "internet" if site.role is SiteRole.BORDER else "public")
             found.setdefault((zone, node.role, site.level), node.id)
     return list(found.values())
+
+
+def _first_of(
+    addresses: Addresses, city: City, hosts: Mapping[str, HostData], wanted: Callable[[Node], bool]
+) -> list[str]:
+    """The first host whose address is one of a rule's, so that every rule is tried."""
+    for node in city.nodes.values():
+        if wanted(node) and node.os_family not in NO_LINUX:
+            address = int(IPAddress(hosts[node.id].service[Family.IPV6]))
+            if contains(addresses[Family.IPV6], address):
+                return [node.id]
+    return []
 
 
 def _destinations(city: City, networks: Mapping[str, str]) -> list[str]:

@@ -16,6 +16,7 @@ from inventories.records import NO_LINUX, City, Family
 from inventories.topology import Topology, build_topology
 
 from .expected import ExpectedTable, expected_tables
+from .firewall import firewall_deviations
 from .judging import Deviation, judge, without_verdict
 from .observed import NotRunning, Unreadable, bfd_sessions, bgp_sessions, bgp_table, kernel_routes
 from .planes import plane_deviations, plane_links
@@ -23,10 +24,12 @@ from .policy import Case, cases_of, policy_records
 from .private import namespaces, private_deviations, unknown_networks
 from .reach import Vantage, reach_records, request_of, vantages_of
 from .routes import allowed_routes, installed_routes, kernel_deviations, required_routes, table_deviations
+from .ruleset import UnknownRule
 from .sessions import bfd_deviations, protection_deviations, session_deviations
 
 BGP, PROTECTION, BFD = "bgp-sessions", "bgp-protection", "bfd-sessions"
 TABLE, KERNEL, PLANES, PRIVATE = "bgp-routes", "kernel-routes", "planes", "private-networks"
+FIREWALL = "firewall"
 
 
 class Expectation(msgspec.Struct, frozen=True):
@@ -107,10 +110,10 @@ def _node_records(
 
 def _checks_of(data: HostData) -> list[str]:
     if data.routing is None:
-        return [KERNEL]
+        return [KERNEL, FIREWALL]
     planes = [PLANES] if plane_links(data.routing) else []
     private = [PRIVATE] if data.routing.forwards else []
-    return [BGP, PROTECTION, BFD, TABLE, KERNEL, *planes, *private]
+    return [BGP, PROTECTION, BFD, TABLE, KERNEL, *planes, *private, FIREWALL]
 
 
 def _record(expected: Expectation, data: HostData, check: str, capture: Capture, family: Family) -> Record:
@@ -122,7 +125,7 @@ def _record(expected: Expectation, data: HostData, check: str, capture: Capture,
             return judge(data.name, check, family, [Deviation("not_running", str(stopped))], "")
         why = f"{stopped}; {BGP} has the finding"
         return _other(data, check, family, Status.NOT_APPLICABLE, "not_running", why)
-    except Unreadable as problem:
+    except (Unreadable, UnknownRule) as problem:
         return _other(data, check, family, Status.ERROR, "unreadable", str(problem))
     return judge(data.name, check, family, deviations, well)
 
@@ -179,6 +182,10 @@ def _private(expected: Expectation, data: HostData, capture: Capture, family: Fa
     return [*deviations, *unknown_networks(data.networks, found)], f"{names or 'none'}, as the plan has them"
 
 
+def _firewall(expected: Expectation, data: HostData, capture: Capture, family: Family) -> Judged:
+    return list(firewall_deviations(data, capture, family)), "denies what nobody allows"
+
+
 def _planes(expected: Expectation, data: HostData, capture: Capture, family: Family) -> Judged:
     node, table = expected.topology.nodes[data.name], bgp_table(capture, family)
     found = plane_deviations(node, bgp_sessions(capture), table, family)
@@ -193,4 +200,5 @@ _CHECKS: Mapping[str, Callable[[Expectation, HostData, Capture, Family], Judged]
     KERNEL: _kernel,
     PLANES: _planes,
     PRIVATE: _private,
+    FIREWALL: _firewall,
 }
