@@ -215,6 +215,8 @@ class World:
         other = link.b if link.a == place.node else link.a
         if link.kind is not LinkKind.ACCESS:
             return Arrival(Place(other), link.id)
+        if not hop.gateway and (neighbor := self._on_lan(Place(other, link.network), packet)):
+            return neighbor  # on the same LAN: the bridge passes it on, no router is asked
         if link.network:
             port = f"pe-{link.network}"
             return Arrival(Place(other, link.network), f"lan-{link.network}", port=link.id, gateway_port=port)

@@ -48,10 +48,11 @@ class Try(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct, frozen=True):
-    """All connections from one node to another."""
+    """All connections from one node to another; `guarded` where a router on the way asks the policy, too."""
 
     source: str
     destination: str
+    guarded: bool
     tries: tuple[Try, ...]
 
 
@@ -89,7 +90,20 @@ def cases_of(city: City, plan: AddressPlan, hosts: Mapping[str, HostData]) -> It
                     for port in found
                 ]
             if tries:
-                yield Case(source, destination, tuple(tries))
+                guarded = _is_guarded(city, networks, source, destination)
+                yield Case(source, destination, guarded, tuple(tries))
+
+
+def _is_guarded(city: City, networks: Mapping[str, str], source: str, destination: str) -> bool:
+    """Whether the policy is asked before a packet is at its destination: at the border, or before a LAN."""
+    ends = [city.sites[city.nodes[node].site] for node in (source, destination)]
+    at_the_border = [site.role is SiteRole.BORDER for site in ends]
+    if city.nodes[destination].role is NodeRole.ROUTER and at_the_border[1]:
+        return False
+    if city.nodes[source].site == city.nodes[destination].site:
+        return False
+    on_a_lan = city.nodes[destination].role is NodeRole.CLIENT
+    return on_a_lan or at_the_border[0] or networks.get(source) != networks.get(destination)
 
 
 def _is_hidden(
@@ -182,8 +196,8 @@ def _record(world: World, case: Case, family: Family, address: str) -> Record:
                 port=each.port,
             )
             end = world.send(case.source, packet)
-            if _gets_through(each.verdict, end) is not each.verdict.allowed:
-                ports.setdefault(_deviation(case, each, end), []).append(f"{each.protocol}/{each.port}")
+            if deviation := _deviation(case, each, end):
+                ports.setdefault(deviation, []).append(f"{each.protocol}/{each.port}")
     except Unreadable as problem:
         return without_verdict(case.destination, check, family, Status.ERROR, "unreadable", str(problem))
     except UnknownRule as problem:
@@ -198,21 +212,21 @@ def _record(world: World, case: Case, family: Family, address: str) -> Record:
     return judge(case.destination, check, family, deviations, well)
 
 
-def _gets_through(verdict: Verdict, end: End) -> bool:
-    """Whether a connection comes through as far as the policy speaks: within a network, to the host's own door."""
-    return end.delivered or (end.arrived and bool(verdict.built_in))
-
-
 def _listed(ports: list[str]) -> str:
     more = len(ports) - _TOLD
     return ", ".join(ports[:_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
-def _deviation(case: Case, each: Try, end: End) -> Deviation:
-    """What is wrong with a try, without its port."""
+def _deviation(case: Case, each: Try, end: End) -> Deviation | None:
+    """What is wrong with a try, without its port; None where reality is as the policy has it."""
     whence = f"from {each.source} ({case.source})"
-    rule = each.verdict.rule.id if each.verdict.rule else each.verdict.built_in
-    if end.delivered:
-        why = f"rule {rule} denies it" if rule else "no rule of the policy allows it"
-        return Deviation("open", f"{whence}: let in, and {why}")
-    return Deviation("shut", f"{whence}: ends at {end.where}, {end.why}; the policy allows it ({rule})")
+    verdict, rule = each.verdict, each.verdict.rule.id if each.verdict.rule else each.verdict.built_in
+    denied = f"rule {rule} denies it" if rule else "no rule of the policy allows it"
+    if end.delivered and not verdict.allowed:
+        return Deviation("open", f"{whence}: let in, and {denied}")
+    if end.arrived and case.guarded and not verdict.allowed:
+        return Deviation("unguarded", f"{whence}: stopped by {case.destination} itself alone, and {denied}")
+    # Within a private network everything may talk: what a host there takes is its own affair.
+    if verdict.allowed and not end.delivered and not (end.arrived and verdict.built_in):
+        return Deviation("shut", f"{whence}: ends at {end.where}, {end.why}; the policy allows it ({rule})")
+    return None
