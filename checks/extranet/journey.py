@@ -93,6 +93,7 @@ class World:
         self._captures = captures
         self._routers: dict[Place, _Router] = {}
         self._clocks: dict[str, int] = {}
+        self._own: dict[tuple[Place, Family], frozenset[int]] = {}
 
     @cached_property
     def _links(self) -> Mapping[str, Link]:
@@ -179,7 +180,10 @@ class World:
         return "" if answer.passes else f"bridge, {answer.by}"
 
     def _is_local(self, place: Place, packet: Packet) -> bool:
-        return packet.destination in set(self._addresses(place, packet.family))
+        key = place, packet.family
+        if key not in self._own:
+            self._own[key] = frozenset(self._addresses(place, packet.family))
+        return packet.destination in self._own[key]
 
     def _addresses(self, place: Place, family: Family) -> Iterator[int]:
         """A place's own addresses, by the plan."""

@@ -8,7 +8,7 @@ a door that the policy does not know, or one that it opens and that is shut.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -56,10 +56,15 @@ class Case(msgspec.Struct, frozen=True):
     tries: tuple[Try, ...]
 
 
-def cases_of(city: City, plan: AddressPlan, hosts: Mapping[str, HostData]) -> Iterator[Case]:
-    """What to try, and what the policy says: a source of each zone and kind, against a sample of destinations."""
+def cases_of(
+    city: City, plan: AddressPlan, hosts: Mapping[str, HostData], today: date | None = None
+) -> Iterator[Case]:
+    """What to try, and what the policy says: a source of each zone and kind, against a sample of destinations.
+
+    `today` is the day that rules with an end are held against; now, in the city's time zone, unless given.
+    """
     resolved = resolve(city, plan)
-    today = datetime.now(ZoneInfo(city.layout.time_zone)).date()
+    today = today or datetime.now(ZoneInfo(city.layout.time_zone)).date()
     networks = network_of(city)
     ports = _ports(resolved, hosts.values())
     sources, destinations = _sources(city, networks), _destinations(city, networks)

@@ -219,6 +219,15 @@ class _Walk:
             raise UnknownRule(f"match on ct {value.get('key')}")
         return any(_is_in("new", part) for part in self._elements(right))
 
+    def _concat(self, parts: Any, right: Any) -> bool:
+        """Several parts against elements that have a value for each (`ip saddr . tcp dport @set`)."""
+        return any(
+            all(
+                self._matches("==", part, value) for part, value in zip(parts, element["concat"], strict=True)
+            )
+            for element in map(_plain, self._elements(right))
+        )
+
     def _exthdr(self, value: Any, right: Any) -> bool:
         """A packet that is neither a fragment nor has any other extension header."""
         return right is False
@@ -233,6 +242,10 @@ class _Walk:
                 return any(first <= number <= last for first, last in self._addresses(right))
             if name in ("ttl", "hoplimit"):
                 return any(_is_in(packet.hops, part) for part in self._elements(right))
+            if name == "version":
+                return any(
+                    _is_in(4 if packet.family is Family.IPV4 else 6, part) for part in self._elements(right)
+                )
             if name in ("protocol", "nexthdr"):
                 ours = (packet.protocol, _PROTOCOLS[packet.protocol])
                 return any(_is_in(each, part) for each in ours for part in self._elements(right))

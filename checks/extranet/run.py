@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import date
 
 import msgspec
 
@@ -51,8 +52,11 @@ class Expectation(msgspec.Struct, frozen=True):
         }
 
 
-def expectation(city: City) -> Expectation:
-    """Derive everything that hosts are held against; pure."""
+def expectation(city: City, today: date | None = None) -> Expectation:
+    """Derive everything that hosts are held against.
+
+    `today` is the day of the policy; now, in the city's time zone, unless given.
+    """
     plan = build_plan(city)
     topology = build_topology(city, plan)
     hosts = host_data(city, plan, topology)
@@ -63,7 +67,7 @@ def expectation(city: City) -> Expectation:
         hosts=hosts,
         tables=tables,
         vantages={vantage.node: vantage for vantage in vantages_of(city, hosts, tables)},
-        cases=tuple(cases_of(city, plan, hosts)),
+        cases=tuple(cases_of(city, plan, hosts, today)),
     )
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
+from checks.extranet.policy import Case
 from checks.extranet.run import Expectation, evaluate, expectation
 from checks.record import Record, Status
 from checks.security.stream import Capture, Section, parse
@@ -23,8 +27,14 @@ Finding = tuple[str, str, str, str]
 
 @cache
 def planned() -> Expectation:
-    """What the inventory of the captures says."""
-    return expectation(load_city(CAPTURES / "inventory"))
+    """What the inventory of the captures says, on the day when they were taken."""
+    return expectation(load_city(CAPTURES / "inventory"), taken())
+
+
+def taken() -> date:
+    """The day when the captures were taken."""
+    pairs = dict(line.split("=", 1) for line in _parsed()["core-a"]["identity"].lines)
+    return datetime.fromtimestamp(int(pairs["time"]), UTC).date()
 
 
 @cache
@@ -60,15 +70,15 @@ def said(city: Captures, node: str, section: str, text: str, status: int = 0) ->
     return city
 
 
-def findings(city: Captures) -> list[Finding]:
+def findings(city: Captures, cases: Sequence[Case] = ()) -> list[Finding]:
     """What the audit finds, errors among it."""
     return [
         (record.subject, record.check, record.family, record.reason)
-        for record in records(city)
+        for record in records(city, cases)
         if record.status in (Status.FAIL, Status.ERROR)
     ]
 
 
-def records(city: Captures) -> list[Record]:
-    """What the audit says of the captures."""
-    return evaluate(planned(), city)
+def records(city: Captures, cases: Sequence[Case] = ()) -> list[Record]:
+    """What the audit says of the captures; of the policy's cases those that are given."""
+    return evaluate(structs.replace(planned(), cases=tuple(cases)), city)

@@ -302,7 +302,7 @@ BREAKS: list[tuple[str, Break, tuple[str, str, str, str]]] = [
 
 
 def test_a_city_that_is_well_gives_no_finding() -> None:
-    found = records(captures())
+    found = records(captures(), planned().cases)
     assert [record for record in found if record.status is not Status.PASS] == []
     assert exit_code(found) == 0
     series = {(record.subject, record.check, record.family) for record in found}
@@ -364,6 +364,8 @@ def test_a_host_that_cannot_be_asked_is_an_error_and_never_a_pass() -> None:
     assert {record.reason for record in lost} == {"timeout"}
     assert {record.check for record in lost if record.subject == "client-1"} >= {"kernel-routes"}
     assert not [r for r in found if r.check.endswith("@client-1") and r.status is not Status.ERROR]
+    from_there = [case for case in planned().cases if case.source == "client-1"]
+    assert {r.status for r in records(city, from_there) if r.check == "policy@client-1"} == {Status.ERROR}
 
 
 def test_the_captures_hold_no_secret() -> None:
