@@ -137,12 +137,12 @@ def _others(
     own: str,
     family: Family,
 ) -> list[str]:
-    """Hosts of other private networks whose addresses are nobody's in one's own network, which may have the same."""
+    """Hosts of the internet and of other private networks, but for addresses that one's own network has as well."""
     ours = {hosts[name].service[family] for name, network in networks.items() if own and network == own}
     return [
         name
         for name in strangers
-        if networks.get(name) and networks[name] != own and hosts[name].service[family] not in ours
+        if (networks.get(name) or "internet") != own and hosts[name].service[family] not in ours
     ]
 
 
