@@ -19,10 +19,10 @@ from checks.security.run import Captures, NotCollected
 from checks.security.stream import Capture
 from inventories.hosts import LAN_BRIDGE, MANAGEMENT_INTERFACE, HostData
 from inventories.private import PrivateSite
-from inventories.records import City, Family, Link, LinkKind
+from inventories.records import NO_LINUX, City, Family, Link, LinkKind
 
 from .expected import span
-from .observed import Hop, KernelRoute, Unreadable, kernel_routes
+from .observed import Hop, KernelRoute, NoLinux, Unreadable, kernel_routes
 from .private import Namespace, namespaces
 from .routes import crossing_prefix
 from .ruleset import Packet, Ruleset
@@ -261,9 +261,11 @@ class World:
         return self._clocks[node]
 
     def _capture(self, node: str) -> Capture:
-        capture = self._captures.get(node)
-        if capture is None:
-            raise Unreadable(f"{node} is on the way and cannot be asked")
+        if self._city.nodes[node].os_family in NO_LINUX:
+            raise NoLinux(
+                f"{node} is on the way, and no Linux: its own command line shows its routes and rules"
+            )
+        capture = self._captures[node]
         if isinstance(capture, NotCollected):
             raise Unreadable(f"{node} is on the way and did not answer: {capture.reason}")
         return capture

@@ -64,6 +64,10 @@ class KernelRoute(msgspec.Struct, frozen=True):
     hops: tuple[Hop, ...]
 
 
+class NoLinux(Unreadable):
+    """It is a router that no collector runs on."""
+
+
 #: Kinds of routes that are no way anywhere (ip-route(8)).
 _DISCARDS = frozenset({"blackhole", "unreachable", "prohibit"})
 

@@ -27,7 +27,7 @@ from inventories.records import NO_LINUX, City, Family, Node, NodeRole, SiteRole
 from .firewall import UNSERVED
 from .journey import End, World
 from .judging import Deviation, judge, without_verdict
-from .observed import Unreadable
+from .observed import NoLinux, Unreadable
 from .ruleset import Packet, UnknownRule
 
 CHECK = "policy"
@@ -203,6 +203,10 @@ def _record(world: World, case: Case, family: Family, address: str) -> Record:
             end = world.send(case.source, packet)
             if deviation := _deviation(case, each, end):
                 ports.setdefault(deviation, []).append(f"{each.protocol}/{each.port}")
+    except NoLinux as problem:
+        return without_verdict(
+            case.destination, check, family, Status.NOT_APPLICABLE, "no_linux", str(problem)
+        )
     except Unreadable as problem:
         return without_verdict(case.destination, check, family, Status.ERROR, "unreadable", str(problem))
     except UnknownRule as problem:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from checks.extranet.run import evaluate, expectation
 from checks.record import Status, exit_code
 from checks.security.run import NotCollected
-from inventories.records import Family
+from inventories.records import Family, OperatingSystemFamily
 
-from .city import Captures, captures, findings, planned, records, replaced, said, streams
+from .city import Captures, captures, findings, planned, records, replaced, said, streams, taken
 
 Break = Callable[[Captures], Captures]
 
@@ -366,6 +368,31 @@ def test_a_host_that_cannot_be_asked_is_an_error_and_never_a_pass() -> None:
     assert not [r for r in found if r.check.endswith("@client-1") and r.status is not Status.ERROR]
     from_there = [case for case in planned().cases if case.source == "client-1"]
     assert {r.status for r in records(city, from_there) if r.check == "policy@client-1"} == {Status.ERROR}
+
+
+def test_a_router_that_is_no_linux_is_audited_by_its_neighbours() -> None:
+    """No collector runs there: nothing is claimed of it, and what its neighbours say of their sessions counts."""
+    city = planned().city
+    router = structs.replace(city.nodes["yuanzhou"], os_family=OperatingSystemFamily.VRP)
+    expected = expectation(structs.replace(city, nodes={**city.nodes, "yuanzhou": router}), taken())
+    assert "yuanzhou" not in expected.requests()
+    said_by = captures()
+    del said_by["yuanzhou"]
+    # Another county is the vantage now, whose capture has no probes.
+    found = [r for r in evaluate(expected, said_by) if not r.check.endswith("@fengcheng")]
+    others = [record for record in found if record.status is not Status.PASS]
+    assert {(record.status, record.reason) for record in others} == {(Status.NOT_APPLICABLE, "no_linux")}
+    assert {r.check for r in others if r.subject == "yuanzhou"} >= {"bgp-sessions", "kernel-routes", "planes"}
+    assert ("cloud-1", "policy@client-1") in {(r.subject, r.check) for r in others}, "it is on the way there"
+    replaced(
+        said_by,
+        "core-a",
+        "bgp-sessions",
+        r"^198.18.130.29 bgpState Established",
+        "198.18.130.29 bgpState Idle",
+    )
+    broken = [record for record in evaluate(expected, said_by) if record.status is Status.FAIL]
+    assert [(record.subject, record.reason) for record in broken] == [("core-a", "not_established")]
 
 
 def test_the_captures_hold_no_secret() -> None:
