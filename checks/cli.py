@@ -1,4 +1,4 @@
-"""The command `jizuo check`: audit a city's availability, security and backups."""
+"""The command `jizuo check`: audit a city's availability, security, backups and extranet."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import click
+from msgspec import structs
 from rich.console import Console
 
 from checks import backup, table
 from checks.availability.run import probe_all
 from checks.availability.targets import EndpointError, targets_of
 from checks.backup_state import states_of
+from checks.extranet import run as extranet
 from checks.record import Record, encode, exit_code, write_records
 from checks.security import run as security
 from checks.security.profile import Profile, ProfileError, load_profile
 from checks.security.waivers import Waiver, WaiverError, load_waivers
-from checks.ssh import shell_of, state_folder
+from checks.ssh import management_of, shell_of, state_folder
 from checks.vantage import VantageError, default_vantage, probe_from
 from inventories.allocation import PlanError
 from inventories.cli import load_or_exit
 from inventories.plan import build_plan
 from inventories.records import City
 
-AVAILABILITY, SECURITY, BACKUP = KINDS = ("availability", "security", "backup")
+AVAILABILITY, SECURITY, BACKUP, EXTRANET = KINDS = ("availability", "security", "backup", "extranet")
+#: Seconds for a host from which others are probed, should all of them be silent.
+_PROBING = 300.0
 #: `--from`: probe from the machine that the command runs on.
 LOCAL = "local"
 
@@ -50,6 +54,7 @@ Examples:
   jizuo check inventories/lab
   jizuo check inventories/lab availability --format json
   jizuo check inventories/lab availability --from cloud-1
+  jizuo check inventories/lab extranet
   jizuo check inventories/yichun availability --from local
   jizuo check /etc/jizuo/inventory security --out /var/lib/jizuo/records
 
@@ -83,13 +88,20 @@ and override the profile."""
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write the records into DIR too: availability.json, security.json, backup.json.",
+    help="Write the records into DIR too, a file a kind: availability.json, and so on.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 def check(
     path: Path, kind: str | None, form: str, vantage: str | None, out: Path | None, quiet: bool
 ) -> None:
-    """Audit the city in folder PATH: its availability, its security, its backups, or all of them."""
+    """Audit the city in folder PATH: its availability, security, backups and extranet, or one of them.
+
+    \b
+    availability  every node and endpoint answers, in both families
+    security      the controls of GB/T 22239-2019 level 3, on every host
+    backup        every backup is fresh, copied and verified
+    extranet      sessions, routes, planes and who reaches whom are as planned
+    """
     task = _prepare(path, kind, vantage)
     with _progress(f"checking {', '.join(task.kinds)}", quiet):
         results, problems = asyncio.run(_run(task))
@@ -127,6 +139,8 @@ def _prepare(path: Path, kind: str | None, vantage: str | None) -> _Task:
             f"{state}/ssh_config is not there, so no host can be reached; start the lab (jizuo lab up), or set "
             "JIZUO_STATE to the folder that holds ssh_config and ssh/audit"
         )
+    if management := management_of(state):
+        city = structs.replace(city, layout=structs.replace(city.layout, management=management))
     return _Task(city, kinds, chosen, state, profile, waivers)
 
 
@@ -135,7 +149,7 @@ async def _run(task: _Task) -> tuple[dict[str, list[Record]], list[str]]:
     jobs: list[Coroutine[None, None, dict[str, list[Record]]]] = []
     if AVAILABILITY in task.kinds:
         jobs.append(_availability(task))
-    if SECURITY in task.kinds or BACKUP in task.kinds:
+    if {SECURITY, BACKUP, EXTRANET} & set(task.kinds):
         jobs.append(_hosts(task))
     results: dict[str, list[Record]] = {}
     problems = []
@@ -160,14 +174,27 @@ async def _availability(task: _Task) -> dict[str, list[Record]]:
 
 
 async def _hosts(task: _Task) -> dict[str, list[Record]]:
-    """Security and backups from one round trip a host."""
-    nodes = list(task.city.nodes) if SECURITY in task.kinds else backup.nodes_to_ask(task.city)
-    captures = await security.collect(nodes, shell_of(task.state, "audit"))
+    """Security, backups and the extranet from one round trip a host."""
+    asked: dict[str, list[str]] = {}
+    if SECURITY in task.kinds or BACKUP in task.kinds:
+        nodes = task.city.nodes if SECURITY in task.kinds else backup.nodes_to_ask(task.city)
+        asked = {node: ["security\n"] for node in nodes}
+    planned = extranet.expectation(task.city) if EXTRANET in task.kinds else None
+    if planned is not None:
+        for node, request in planned.requests().items():
+            asked.setdefault(node, []).append(request)
+    requests = {node: "".join(parts) for node, parts in asked.items()}
+    shell = shell_of(task.state, "audit")
+    if planned is not None:
+        shell = structs.replace(shell, timeout=_PROBING)
+    captures = await security.collect(requests, shell, requests=requests)
     results = {}
     if SECURITY in task.kinds:
         results[SECURITY] = security.evaluate(task.city, captures, profile=task.profile, waivers=task.waivers)
     if BACKUP in task.kinds:
         results[BACKUP] = backup.evaluate(task.city, states_of(captures), datetime.now().astimezone())
+    if planned is not None:
+        results[EXTRANET] = extranet.evaluate(planned, captures)
     return results
 
 

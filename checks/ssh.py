@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from inventories.records import Management
+
 #: Where the lab keeps `ssh_config` and keys; the environment's JIZUO_STATE goes before it.
 DEFAULT_STATE = Path("/var/lib/jizuo/lab/lab")
 #: How ssh says why it failed (its exit status is 255 then), and the reason for it.
@@ -32,6 +34,12 @@ _WAYS_OUT = {
     "denied": "deploy the base role, which gives the account its key",
     "reset": "see its sshd log",
 }
+
+
+class _LabRecord(msgspec.Struct):
+    """Of a lab's own record what is asked for here."""
+
+    management: Management
 
 
 class SshError(Exception):
@@ -68,8 +76,10 @@ class SecureShell(msgspec.Struct, frozen=True):
     timeout: float = 60
     connect_timeout: int = 10
 
-    async def run(self, host: str, command: str = "") -> Completed:
+    async def run(self, host: str, command: str = "", request: str = "") -> Completed:
         """Run a command on a host; without one, what the account's forced command does.
+
+        `request` is what it reads on standard input.
 
         Raises:
             SshError: The host cannot be reached, refuses, or does not end in time.
@@ -92,7 +102,7 @@ class SecureShell(msgspec.Struct, frozen=True):
         try:
             process = await asyncio.create_subprocess_exec(
                 *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE if request else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,  # so that a ProxyCommand dies with it
@@ -101,7 +111,7 @@ class SecureShell(msgspec.Struct, frozen=True):
             raise SshError(host, "no_ssh", f"cannot start ssh: {error}; install openssh-client") from None
         try:
             async with asyncio.timeout(self.timeout):
-                stdout, stderr = await process.communicate()
+                stdout, stderr = await process.communicate(request.encode() if request else None)
         except TimeoutError:
             raise SshError(host, "timeout", f"no end within {self.timeout:g} s") from None
         finally:
@@ -124,6 +134,17 @@ def state_folder() -> Path:
     """The folder with `ssh_config` and keys: JIZUO_STATE, else the lab's."""
     named = os.environ.get("JIZUO_STATE")
     return Path(named) if named else DEFAULT_STATE
+
+
+def management_of(state: Path) -> Management | None:
+    """The management prefixes of the lab whose state folder this is; None where it is no lab's, or unreadable.
+
+    A second lab on one machine has others than the inventory says.
+    """
+    try:
+        return msgspec.json.decode((state / "lab.json").read_bytes(), type=_LabRecord).management
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def shell_of(state: Path, account: str = "") -> SecureShell:

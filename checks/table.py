@@ -44,11 +44,12 @@ class Row(NamedTuple):
 
 def console() -> Console:
     """Standard output, at most 80 columns wide; plain where it is no terminal."""
-    found = Console(highlight=False)
+    # Without emoji: `:100:` of an IPv6 prefix is none.
+    found = Console(highlight=False, emoji=False)
     if not found.is_terminal:
         columns = os.environ.get("COLUMNS", "")
-        found = Console(highlight=False, width=int(columns) if columns.isdigit() else _WIDTH)
-    return found if found.width <= _WIDTH else Console(highlight=False, width=_WIDTH)
+        found = Console(highlight=False, emoji=False, width=int(columns) if columns.isdigit() else _WIDTH)
+    return found if found.width <= _WIDTH else Console(highlight=False, emoji=False, width=_WIDTH)
 
 
 def print_records(kind: str, records: Sequence[Record], to: Console) -> None:

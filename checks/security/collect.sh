@@ -1,9 +1,14 @@
 #!/bin/sh
-# What does this host say of its own security? Prints every fact that the controls and the backup check need, in
-# one round trip. Reads only: it writes no file, loads nothing from the network, changes no setting. It prints no
-# secret: of a password only whether there is one and how old, of an SSH key only the fingerprint.
+# What does this host say of itself? Prints every fact that the checks need, in one round trip. Reads only: it
+# writes no file, loads nothing from the network, changes no setting. It prints no secret: of a password only
+# whether there is one and how old, of an SSH key only the fingerprint, of a BGP session only whether it has one.
 #
 # Runs as root: the audit account's forced command is `sudo -n /usr/local/libexec/jizuo-collect`.
+#
+# What is asked for stands on standard input, a line each; any other line is passed over:
+#   security                    the facts of the controls and of the backup check; what an empty request gets
+#   extranet                    the facts of the extranet's audit
+#   reach ADDRESS [INTERFACE]   one echo request, and a second where none came back, by an interface if one is named
 #
 # The stream: a first line `jizuo-collect FORMAT`, then sections. A section is a line `@NAME`, its text with one
 # space before each line (so that no text can look like a section), and a line `=STATUS`, the exit status of the
@@ -192,36 +197,118 @@ backup_states() { # file name, tab, its JSON on one line
     return 0
 }
 
+request() { # the lines of the request that this collector knows, bounded in number and in time
+    [ -t 0 ] || timeout 5 head -c 524288 |
+        sed -n -E -e '/^(security|extranet)$/p' \
+            -e '/^reach [0-9a-f:.]{2,45}( [a-z0-9][a-z0-9-]{0,14})?$/p' | head -n 8192
+}
+
+asked_for() { # WORD: whether a word is a line of the request
+    printf '%s\n' "$asked" | grep -qx "$1"
+}
+
+routing() { # COMMAND: what FRR says, in JSON; a daemon that does not run says so in words
+    command -v vtysh >/dev/null || {
+        echo "vtysh is not there"
+        return 127
+    }
+    limited vtysh -c "$1" 2>&1 | head -c 16777216
+}
+
+bgp_sessions() { # address, key and value of what matters of each BGP session; nothing that is secret
+    routing 'show bgp neighbors json' | awk '
+        NR == 1 && !/^\{/ { print; exit 1 }
+        /^  "[^"]*": *\{/ { split($0, part, "\""); session = part[2]; print session, "session", "yes"; next }
+        match($0, /"(remoteAs|bgpState|acceptedPrefixCounter|prefixAllowedMax|authenticationEnabled|externalBgpNbrMaxHopsAway)":/) {
+            key = substr($0, RSTART + 1, RLENGTH - 3)
+            value = substr($0, RSTART + RLENGTH)
+            gsub(/[",]/, "", value)
+            print session, key, value
+        }'
+}
+
+bfd_sessions() { # peer, status and diagnosis of each BFD session
+    routing 'show bfd peers json' | awk '
+        NR == 1 && !/^\[/ { print; exit 1 }
+        match($0, /"(peer|status|diagnostic)":/) {
+            key = substr($0, RSTART + 1, RLENGTH - 3)
+            value = substr($0, RSTART + RLENGTH)
+            gsub(/[",]/, "", value)
+            if (key == "peer") peer = value
+            if (key == "status") status = value
+            if (key == "diagnostic") print peer, status, value
+        }'
+}
+
+private_networks() { # network namespace, what, and that in JSON
+    ip netns list 2>/dev/null | while read -r name _; do
+        echo "$name ipv4 $(ip -n "$name" -j -4 route)"
+        echo "$name ipv6 $(ip -n "$name" -j -6 route)"
+        echo "$name links $(ip -n "$name" -j -d link)"
+        echo "$name nftables $(nsenter --net="/run/netns/$name" env TZ=UTC nft -j list ruleset)"
+    done
+}
+
+reach() { # address, interface or `-`, `answered` or `silent`
+    command -v ping >/dev/null || {
+        echo "ping is not there"
+        return 127
+    }
+    printf '%s\n' "$asked" | sed -n 's/^reach //p' | timeout 240 xargs -r -L 1 -P 64 sh -c '
+        echo_request() { ping -n -q -c 1 -W 1 ${2:+-I "$2"} "$1" >/dev/null 2>&1; }
+        if echo_request "$@" || echo_request "$@"; then found=answered; else found=silent; fi
+        echo "$1 ${2:--} $found"' sh
+}
+
+security_facts() {
+    section os-release cat /etc/os-release
+    section sshd sshd -T
+    section sshd-match sshd_match
+    section login-defs settings /etc/login.defs
+    section passwd cat /etc/passwd
+    section group cat /etc/group
+    section shadow shadow
+    section authorized-keys authorized_keys
+    section pam settings /etc/pam.d/*
+    section faillock settings /etc/security/faillock.conf
+    section pwquality settings /etc/security/pwquality.conf /etc/security/pwquality.conf.d/*.conf \
+        /etc/security/pwhistory.conf
+    section shell shell_settings
+    section sudoers settings /etc/sudoers /etc/sudoers.d/*
+    section permissions permissions
+    section units units
+    section audit audit_state
+    section auditd settings /etc/audit/auditd.conf
+    section journald journald
+    section rsyslog log_files
+    section logrotate settings /etc/logrotate.conf /etc/logrotate.d/*
+    section clock clock
+    section sockets ss -H -l -n -t -u -p
+    section sysctl kernel_settings
+    section packages packages
+    section updates updates
+    section mac mandatory_access_control
+    section backup-states backup_states
+}
+
+extranet_facts() {
+    section extranet-reach reach
+    section bgp-sessions bgp_sessions
+    section bfd-sessions bfd_sessions
+    section bgp-ipv4 routing 'show bgp ipv4 unicast json'
+    section bgp-ipv6 routing 'show bgp ipv6 unicast json'
+    section routes-ipv4 ip -j -4 route
+    section routes-ipv6 ip -j -6 route
+    section private-networks private_networks
+}
+
+asked=$(request)
+asked_for security || asked_for extranet || asked=$(printf 'security\n%s' "$asked")
 echo 'jizuo-collect 1'
 section collector collector
 section identity identity
-section os-release cat /etc/os-release
-section sshd sshd -T
-section sshd-match sshd_match
-section login-defs settings /etc/login.defs
-section passwd cat /etc/passwd
-section group cat /etc/group
-section shadow shadow
-section authorized-keys authorized_keys
-section pam settings /etc/pam.d/*
-section faillock settings /etc/security/faillock.conf
-section pwquality settings /etc/security/pwquality.conf /etc/security/pwquality.conf.d/*.conf \
-    /etc/security/pwhistory.conf
-section shell shell_settings
-section sudoers settings /etc/sudoers /etc/sudoers.d/*
-section permissions permissions
-section units units
-section audit audit_state
-section auditd settings /etc/audit/auditd.conf
-section journald journald
-section rsyslog log_files
-section logrotate settings /etc/logrotate.conf /etc/logrotate.d/*
-section clock clock
-section sockets ss -H -l -n -t -u -p
-section nftables nft -j list ruleset
-section sysctl kernel_settings
-section packages packages
-section updates updates
-section mac mandatory_access_control
-section backup-states backup_states
+# Rules that end do so at a time, which nft writes in the time zone of whoever asks.
+section nftables env TZ=UTC nft -j list ruleset
+asked_for security && security_facts
+asked_for extranet && extranet_facts
 echo .

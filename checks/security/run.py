@@ -33,6 +33,7 @@ async def collect(
     nodes: Iterable[str],
     shell: SecureShell,
     *,
+    requests: Mapping[str, str] | None = None,
     concurrency: int = 16,
     on_host: Callable[[str], None] | None = None,
 ) -> dict[str, Capture | NotCollected]:
@@ -41,6 +42,7 @@ async def collect(
     Args:
         nodes: Their ids, which the shell's configuration knows.
         shell: How they are reached: as the audit account, whose forced command is the collector.
+        requests: What the collector is asked for, by node; the facts of the security check unless given.
         concurrency: Connections at once.
         on_host: Called with each host's id when it is done, for progress.
 
@@ -54,7 +56,7 @@ async def collect(
 
     async def work() -> None:
         for name in queue:
-            found[name] = await _collect_one(name, shell, digest)
+            found[name] = await _collect_one(name, shell, digest, (requests or {}).get(name, ""))
             if on_host is not None:
                 on_host(name)
 
@@ -64,9 +66,9 @@ async def collect(
     return {name: found[name] for name in names}
 
 
-async def _collect_one(name: str, shell: SecureShell, digest: str) -> Capture | NotCollected:
+async def _collect_one(name: str, shell: SecureShell, digest: str, request: str) -> Capture | NotCollected:
     try:
-        done = await shell.run(name)
+        done = await shell.run(name, request=request)
         if done.status != 0 and not done.stdout:
             said = done.stderr.splitlines()[-1] if done.stderr else "nothing"
             return NotCollected(

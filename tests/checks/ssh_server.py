@@ -57,7 +57,7 @@ class _Account(paramiko.ServerInterface):
 
 @contextlib.contextmanager
 def ssh_server(host_key: Keys, allowed: Keys, forced: list[str]) -> Iterator[int]:
-    """Serve until the block ends; yields the port.
+    """Serve until the block ends; yields the port. What the client sends is the command's standard input.
 
     Args:
         host_key: The server's own key.
@@ -80,7 +80,8 @@ def ssh_server(host_key: Keys, allowed: Keys, forced: list[str]) -> Iterator[int
             if channel is None or not account.asked.wait(20):
                 return
             arguments = [account.command.decode() if word == "COMMAND" else word for word in forced]
-            done = subprocess.run(arguments, capture_output=True, timeout=60, check=False)
+            request = channel.makefile("rb").read()
+            done = subprocess.run(arguments, capture_output=True, timeout=60, check=False, input=request)
             channel.sendall(done.stdout)
             channel.sendall_stderr(done.stderr)
             channel.send_exit_status(done.returncode)

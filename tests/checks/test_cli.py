@@ -182,7 +182,12 @@ def test_security_and_backups_ask_each_host_once_and_survive_dead_hosts(tmp_path
     assert done.returncode == 1, "hosts could not be asked"
     assert "ops-1: " in done.stderr, "the vantage is dead, and the other checks went on"
     security, backups = read_records(out / "security.json"), read_records(out / "backup.json")
-    assert {path.name for path in out.iterdir()} == {"security.json", "backup.json"}
+    assert {path.name for path in out.iterdir()} == {"security.json", "backup.json", "extranet.json"}
+    extranet = read_records(out / "extranet.json")
+    assert {r.subject for r in extranet} >= set(load_city(LAB).nodes)
+    assert {r.reason for r in extranet if r.subject == "yufang" and "@" not in r.check} == {"refused"}
+    here = [r for r in extranet if r.subject == "core-a" and r.check == "bgp-sessions"]
+    assert {(r.status, r.reason) for r in here} == {(Status.FAIL, "not_running")}, "this machine has no bgpd"
     assert {record.subject for record in security} == set(load_city(LAB).nodes)
     assert {r.reason for r in security if r.subject == "yufang"} == {"refused"}
     assert {r.status for r in security if r.subject == "cloud-1"} >= {Status.FAIL, Status.MANUAL}
@@ -194,14 +199,15 @@ def test_security_and_backups_ask_each_host_once_and_survive_dead_hosts(tmp_path
 
 
 def test_the_table_is_short_and_fits(tmp_path: Path) -> None:
-    """Fourteen dead hosts are one row, not three hundred."""
+    """A whole city of dead hosts is one row, not hundreds."""
     with controller(tmp_path / "state", ["true"], []) as state:
         done = jizuo(str(LAB), "security", state=state)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert len(lines) < 15
     assert max(map(len, lines)) <= 80
-    assert "14: core-a core-b" in done.stdout
+    nodes = list(load_city(LAB).nodes)
+    assert f"{len(nodes)}: {nodes[0]}" in done.stdout
     assert "refused" in done.stdout
     assert "\x1b" not in done.stdout
 

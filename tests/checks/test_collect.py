@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -33,9 +34,39 @@ QUICK = ["unshare", "--map-root-user", "--mount", "sh", "-c", NO_LISTS]
 @pytest.fixture(scope="module")
 def here() -> str:
     """What the collector prints on this machine."""
-    done = subprocess.run(["sh", str(COLLECTOR)], capture_output=True, text=True, timeout=60, check=True)
+    return collected("")
+
+
+def collected(request: str, programs: Path | None = None) -> str:
+    """What the collector prints on this machine when it is asked for something; `programs` go before this machine's."""
+    script = COLLECTOR.read_text(encoding="utf-8")
+    if programs:
+        assert " PATH=/usr/sbin:" in script
+        script = script.replace(" PATH=/usr/sbin:", f" PATH={programs}:/usr/sbin:")
+    done = subprocess.run(
+        ["sh", "-c", script, str(COLLECTOR)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        input=request,
+    )
     assert done.stderr == ""
     return done.stdout
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A ping that answers for 192.0.2.1 alone and notes what it is called with: this machine may have none."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    ping = folder / "ping"
+    ping.write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$*" >>{tmp_path}/pings\nfor last; do :; done\n[ "$last" = 192.0.2.1 ]\n',
+        encoding="ascii",
+    )
+    ping.chmod(0o755)
+    return folder
 
 
 def test_the_collector_prints_a_whole_stream_and_its_own_digest(here: str) -> None:
@@ -48,6 +79,61 @@ def test_the_collector_prints_a_whole_stream_and_its_own_digest(here: str) -> No
     assert abs(int(facts.identity["time"]) - time.time()) < 60
     names = {line.split(":")[0] for line in Path("/etc/passwd").read_text(encoding="utf-8").splitlines()}
     assert {line.split(":")[0] for line in capture["passwd"].lines} == names
+
+
+def test_the_collector_prints_what_it_is_asked_for(here: str, programs: Path) -> None:
+    """The extranet's facts alone cost no list of packages; what is no word of the collector is passed over."""
+    audited = parse(collected("extranet\nreach 192.0.2.1\nreach 2001:db8::1 lan0\n", programs))
+    assert "extranet-reach" not in parse(here)
+    assert "packages" not in audited
+    assert set(audited["extranet-reach"].lines) == {"192.0.2.1 - answered", "2001:db8::1 lan0 silent"}
+    assert sorted((programs.parent / "pings").read_text(encoding="ascii").splitlines()) == [
+        "-n -q -c 1 -W 1 -I lan0 2001:db8::1",
+        "-n -q -c 1 -W 1 -I lan0 2001:db8::1",
+        "-n -q -c 1 -W 1 192.0.2.1",
+    ]
+    routes = json.loads("\n".join(audited["routes-ipv4"].lines))
+    shown = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True, check=True).stdout
+    assert len(routes) == len([line for line in shown.splitlines() if not line.startswith((" ", "\t"))])
+    both = parse(collected("security\nextranet\n"))
+    assert {"packages", "routes-ipv6"} <= set(both)
+    assert set(parse(collected("everything\n"))) == set(parse(here))
+
+
+REFUSED = """reach 127.0.0.1;touch TRAP
+reach $(touch TRAP)
+reach 127.0.0.1 `touch TRAP`
+reach -f 127.0.0.1
+reach 127.0.0.1 -f
+extranet; touch TRAP
+reach 127.0.0.1 lo lo
+reach '127.0.0.1'
+reach 127.0.0.1\t-f
+ reach 127.0.0.1
+reach example.org
+"""
+
+
+def test_a_request_is_no_command(programs: Path) -> None:
+    trap = programs.parent / "trap"
+    capture = parse(collected(f"extranet\n{REFUSED.replace('TRAP', str(trap))}", programs))
+    assert not trap.exists()
+    assert not (programs.parent / "pings").exists()
+    assert capture["extranet-reach"].lines == ()
+
+
+def test_a_request_without_an_end_is_not_waited_for() -> None:
+    with subprocess.Popen(
+        ["sh", str(COLLECTOR)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            text = process.stdout.read()  # and standard input stays open
+            assert "identity" in parse(text)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
 
 
 def test_the_collector_sees_sockets_of_both_families(here: str) -> None:
@@ -109,13 +195,16 @@ def test_the_collector_prints_no_secret(tmp_path: Path) -> None:
 def test_the_collector_writes_nothing() -> None:
     """With every file system read-only but a scratch /tmp, which is left empty, it says all that it says."""
     script = (
-        "mount --rbind / / && mount -t tmpfs none /tmp && mount -o remount,bind,ro / && sh -s && ls -A /tmp"
+        "mount --rbind / / && mount -t tmpfs none /tmp && mount -o remount,bind,ro / &&"
+        ' sh -c "$COLLECTOR" && ls -A /tmp'
     )
+    # What is shown is that nothing is written; a machine with much other work may take its time.
+    collector = COLLECTOR.read_text(encoding="utf-8").replace("timeout 20 ", "timeout 150 ")
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-ec", script],
         capture_output=True,
-        # What is shown is that nothing is written; a machine with much other work may take its time.
-        input=COLLECTOR.read_text(encoding="utf-8").replace("timeout 20 ", "timeout 150 "),
+        input="security\nextranet\nreach 127.0.0.1\n",
+        env={**os.environ, "COLLECTOR": collector},
         text=True,
         timeout=180,
         check=False,

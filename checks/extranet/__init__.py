@@ -1,0 +1,1 @@
+"""The audit of the extranet from outside the deploy's code: sessions, routes, planes, reachability, firewalls."""
