@@ -27,6 +27,7 @@ from checks.ssh import management_of, shell_of, state_folder
 from checks.vantage import VantageError, default_vantage, probe_from
 from inventories.allocation import PlanError
 from inventories.cli import load_or_exit
+from inventories.hosts import linux_nodes
 from inventories.plan import build_plan
 from inventories.records import City
 
@@ -177,7 +178,7 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
     """Security, backups and the extranet from one round trip a host."""
     asked: dict[str, list[str]] = {}
     if SECURITY in task.kinds or BACKUP in task.kinds:
-        nodes = task.city.nodes if SECURITY in task.kinds else backup.nodes_to_ask(task.city)
+        nodes = linux_nodes(task.city) if SECURITY in task.kinds else backup.nodes_to_ask(task.city)
         asked = {node: ["security\n"] for node in nodes}
     planned = extranet.expectation(task.city) if EXTRANET in task.kinds else None
     if planned is not None:

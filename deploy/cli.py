@@ -23,6 +23,7 @@ from deploy.record import leave_record
 from deploy.roles import ROLES
 from deploy.secrets import state_folder
 from inventories.cli import load_or_exit
+from inventories.hosts import linux_nodes
 from inventories.records import City
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +81,7 @@ def run_deploy(
     """
     began = time.monotonic()
     wanted = roles or list(ROLES)
-    results = {node: HostResult() for node in city.nodes if not hosts or node in hosts}
+    results = {node: HostResult() for node in linux_nodes(city) if not hosts or node in hosts}
     phases = [
         (part, [node for node in results if any(city.nodes[node].role in ROLES[role] for role in part)])
         for part in (
@@ -185,6 +186,11 @@ def deploy(
 ) -> None:
     """Bring the hosts of the inventory PATH to the state that it describes. ROLES: all, unless named."""
     city = load_or_exit(path)
+    foreign = [name for name in limit if name in city.nodes and name not in linux_nodes(city)]
+    if foreign:
+        raise click.UsageError(
+            f"{', '.join(foreign)}: no Linux; run: jizuo router push {path} {' '.join(foreign)}"
+        )
     unknown = [name for name in limit if name not in city.nodes]
     if unknown:
         raise click.UsageError(

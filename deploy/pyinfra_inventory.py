@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from deploy.secrets import SecretStore, StateError, state_folder
-from inventories.hosts import host_data
+from inventories.hosts import host_data, linux_nodes
 from inventories.load import load_city
 from inventories.plan import build_plan
 from inventories.records import City, Family, Management, NodeRole
@@ -40,7 +40,7 @@ def pyinfra_groups(path: Path) -> Groups:
     data = host_data(city, build_plan(city))
     secrets = SecretStore(state / "secrets")
     groups: Groups = {name: [] for name in GROUPS.values()}
-    for node in city.nodes.values():
+    for node in linux_nodes(city).values():
         here = data[node.id]
         groups[GROUPS[node.role]].append(
             (

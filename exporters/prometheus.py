@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from exporters.places import Place, places
-from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT
+from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT, linux_nodes
 from inventories.records import City, Family, Node, NodeRole
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, byt
     def address(node: Node) -> str:
         return str(plan.management(node.id, settings.family))
 
-    groups = {"node": host_groups(list(city.nodes.values()), address, settings.node_port, where)}
+    groups = {"node": host_groups(list(linux_nodes(city).values()), address, settings.node_port, where)}
     groups |= {job: service_groups(operations, address, port) for job, port in ports.items()}
     files = {
         "prometheus.yml": _yaml(prometheus_config(city, settings, list(groups))),

@@ -21,7 +21,7 @@ from inventories.policy.points import (
 )
 from inventories.policy.resolve import ResolvedPolicy, resolve
 from inventories.private import PrivateSite, network_of, private_sites
-from inventories.records import BackupPolicy, City, Family, Link, Node, NodeRole, SiteRole
+from inventories.records import NO_LINUX, BackupPolicy, City, Family, Link, Node, NodeRole, SiteRole
 from inventories.topology import RoutedNode, Topology, build_topology
 
 #: Interface names that a host itself makes; link ids may not be called so.
@@ -139,6 +139,11 @@ class HostData(msgspec.Struct, frozen=True, kw_only=True):
     backup_clients: tuple[str, ...]
     #: Names and addresses of every node, for /etc/hosts: name -> (IPv4, IPv6) service addresses.
     neighbors: dict[str, tuple[str, str]]
+
+
+def linux_nodes(city: City) -> dict[str, Node]:
+    """The nodes that deploys and checks log in to; routers that are no Linux have a command line of their own."""
+    return {name: node for name, node in city.nodes.items() if node.os_family not in NO_LINUX}
 
 
 def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -> dict[str, HostData]:

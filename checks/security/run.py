@@ -10,6 +10,7 @@ import msgspec
 
 from checks.record import Record
 from checks.ssh import SecureShell, SshError
+from inventories.hosts import linux_nodes
 from inventories.records import City
 
 from .evaluate import error_records, evaluate_node, require_own_collector
@@ -107,7 +108,7 @@ async def audit(
     Returns:
         A record a node, control and family (`error` for hosts that could not be asked), then expired waivers.
     """
-    captures = await collect(city.nodes if nodes is None else nodes, shell)
+    captures = await collect(linux_nodes(city) if nodes is None else nodes, shell)
     return evaluate(city, captures, profile=profile, waivers=waivers, today=today)
 
 

@@ -22,6 +22,7 @@ from deploy.lab.keys import ACCOUNTS, ensure_key, private_write, write_ssh_files
 from deploy.lab.machine import LAB_PROGRAMS, check_root, missing_packages
 from deploy.lab.places import Places
 from deploy.lab.run import LabError, run
+from inventories.hosts import linux_nodes
 from inventories.load import load_city
 from inventories.plan import AddressPlan, build_plan
 from inventories.records import City, Family, Link, Management
@@ -128,6 +129,11 @@ def up(name: str, inventory: Path, management: Management | None, say: Say) -> L
     """
     check_machine()
     city = with_management(load_city(inventory), management)
+    foreign = sorted(set(city.nodes) - set(linux_nodes(city)))
+    if foreign:
+        raise LabError(
+            f"{', '.join(foreign)}: no Linux, and a lab boots nothing else; try them with jizuo router"
+        )
     plan = build_plan(city)
     places = Places(name)
     with locked(places):

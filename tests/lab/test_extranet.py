@@ -34,9 +34,10 @@ def reachable(lab: Lab, on: Execute, source: str, target: str, family: Family, s
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("source", ["client-1", "client-2", "offsite-1", "fengcheng"])
 def test_every_node_is_reached(lab: Lab, on: Execute, source: str, family: Family) -> None:
-    unreached = [
-        node for node in reachable_nodes(lab.city) if not reachable(lab, on, source, node, family, 5)
-    ]
+    # The province carries the city's own prefixes; a partner city's way to it is not this city's.
+    apart = {"offsite-1": {"province-1"}}.get(source, set())
+    wanted = [node for node in reachable_nodes(lab.city) if node not in apart]
+    unreached = [node for node in wanted if not reachable(lab, on, source, node, family, 5)]
     assert unreached == []
 
 

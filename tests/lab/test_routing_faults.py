@@ -53,7 +53,7 @@ def silent(lab: Lab, on: Execute, plane: Plane) -> Iterator[None]:
 
 @pytest.mark.parametrize("plane", [Plane.A, Plane.B])
 def test_a_silent_plane_costs_less_than_two_seconds(lab: Lab, on: Execute, plane: Plane) -> None:
-    """Nothing says that the links are dead but BFD: three times 200 ms without a word."""
+    """Nothing says that the links are dead but BFD: three times 300 ms without a word."""
     with silent(lab, on, plane):  # what the fault costs to put in is not what it costs to be struck by it
         pass
     wait_for_planes(lab)
