@@ -72,12 +72,13 @@ def load_city(path: Path) -> City:
 
 
 def _policy(draft: Draft) -> Policy:
-    rules = draft.rules
+    services, rules = draft.services, draft.rules
     return Policy(
         file=rules.file,
-        services=draft.services.records,
+        services=services.records,
         rules=rules.records,
         lines={key: rules.locate(key, "id", None)[0] for key in rules.records},
+        service_lines={key: services.locate(key, "id", None)[0] for key in services.records},
     )
 
 

@@ -57,9 +57,10 @@ class PolicyRule(Record, frozen=True, kw_only=True):
 
 
 class Policy(Record, frozen=True):
-    """The policy of a city, its rules in the file's order; `lines` are the lines of the rules in `file`."""
+    """The policy of a city, its rules in the file's order; `lines` and `service_lines` are where in `file`."""
 
     file: str = POLICY_FILE
     services: dict[str, PolicyService] = msgspec.field(default_factory=dict)
     rules: dict[str, PolicyRule] = msgspec.field(default_factory=dict)
     lines: dict[str, int] = msgspec.field(default_factory=dict)
+    service_lines: dict[str, int] = msgspec.field(default_factory=dict)
