@@ -86,7 +86,7 @@ def show(path: Path, form: str) -> None:
         )
     console = Console(highlight=False)
     console.print(table)
-    click.echo("What no rule matches is denied; what the kit itself opens: `jizuo policy explain --help`.")
+    click.echo("What no rule matches is denied.")
 
 
 def _rule_data(rule: ResolvedRule) -> dict[str, Any]:
@@ -154,7 +154,7 @@ Examples:
 @click.argument("destination", metavar="DST")
 @click.argument("port", type=click.IntRange(1, 65535))
 @click.option("--protocol", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True)
-@click.option("--family", type=click.Choice([*Family]), help="Only this one.  [default: both]")
+@click.option("--family", type=click.Choice([str(one) for one in Family]), help="Only this one.  [default: both]")
 @_FORMAT
 @_AT
 def explain_command(

@@ -123,7 +123,7 @@ def _report_form(draft: Draft, key: str, field: str, number: int, text: str) -> 
         fix = "remove it; `jizuo policy explain` names the built-in rules"
     else:
         what = f"{field} is {shown(text)}, which is no selector"
-        near = draft.suggestions.nearest(kind, [*ZONES, *NAMING])
+        near = draft.suggestions.nearest(kind, [str(kind) for kind in (*ZONES, *NAMING)])
         likely = near if near in ZONES else f"{near}:{text.partition(':')[2] or 'ID'}"
         fix = f"did you mean {likely!r}? The selectors are {_FORMS}" if near else f"write one of {_FORMS}"
     draft.report(draft.rules, key, field, what, fix, number)
