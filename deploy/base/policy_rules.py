@@ -9,7 +9,7 @@ in the host's time zone, which need not be the city's.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from inventories.policy.points import AddressMatch, EdgeRule
@@ -21,57 +21,86 @@ _SET_TYPE = {Family.IPV4: "ipv4_addr", Family.IPV6: "ipv6_addr"}
 _VERDICT = {Action.ALLOW: "accept", Action.DENY: "drop"}
 
 
+#: So many prefixes stand in lines of their own; more make a named set.
+_FEW = 12
+
+
 class NftRules(NamedTuple):
-    """Lines of an nft script: the named sets of a table, and the rules that use them, in their order."""
+    """Lines of an nft script: a table's named sets and chains, and the rules that use them, in their order."""
 
     sets: tuple[str, ...]
+    chains: tuple[str, ...]
     rules: tuple[str, ...]
 
 
 def nft_rules(edge_rules: Iterable[EdgeRule]) -> NftRules:
-    """The lines for rules of one point; the sets' names follow from what is in them, so that equal ones are one."""
-    sets: dict[str, str] = {}
-    rules = [line for rule in edge_rules for line in _lines(rule, sets)]
-    return NftRules(tuple(sets.values()), tuple(rules))
+    """The lines for rules of one point.
+
+    Named sets are for long lists only, and are named after what is in them, so that equal ones are one; there is
+    no anonymous set at all. The kernel looks through all sets of a table for each new one: 11,600 rules with a
+    set each take a minute to load, the same as lines of their own half a second. A rule of several ports and
+    several pairs of prefixes has a chain for its ports, to which the pairs of both families jump.
+    """
+    written = _Writer()
+    for rule in edge_rules:
+        written.add(rule)
+    return NftRules(tuple(written.sets.values()), tuple(written.chains), tuple(written.rules))
 
 
-def _lines(rule: EdgeRule, sets: dict[str, str]) -> Iterable[str]:
-    """A line that knows no address holds for both families; else there is one for each."""
-    rest = _rest(rule)
-    if rule.sources.is_any and rule.destinations.is_any:
-        yield rest
-        return
-    for family in Family:
-        addresses = []
-        for side, match in (("saddr", rule.sources), ("daddr", rule.destinations)):
-            if not match.negated and not match.prefixes[family]:
-                break  # nothing of this family is meant
-            if match.prefixes[family]:
-                addresses.append(f"{_PROTOCOL[family]} {side} {_operand(match, family, sets)}")
-        else:
-            yield " ".join([*(addresses or [f"meta nfproto {family}"]), rest])
+class _Writer:
+    """The lines so far."""
+
+    def __init__(self) -> None:
+        self.sets: dict[str, str] = {}
+        self.chains: list[str] = []
+        self.rules: list[str] = []
+
+    def add(self, rule: EdgeRule) -> None:
+        """Write one rule."""
+        ends = [_end(rule, first, last) for first, last in rule.ports]
+        pairs = self._pairs(rule)
+        if len(pairs) * len(ends) > len(pairs) + len(ends) + 1:
+            chain = f"policy-{rule.rule}-{rule.protocol}"
+            self.chains += [f"chain {chain} {{", *ends, "}"]
+            ends = [f"meta l4proto {rule.protocol} jump {chain}"]
+        self.rules += [f"{pair} {end}" if pair else end for pair in pairs for end in ends]
+
+    def _pairs(self, rule: EdgeRule) -> list[str]:
+        """What is asked of a packet's addresses, a line each; an empty one where nothing is, for both families."""
+        if rule.sources.is_any and rule.destinations.is_any:
+            return [""]
+        return [
+            " ".join(word for word in (source, destination) if word) or f"meta nfproto {family}"
+            for family in Family
+            for source in self._asked(rule.sources, family, "saddr")
+            for destination in self._asked(rule.destinations, family, "daddr")
+        ]
+
+    def _asked(self, match: AddressMatch, family: Family, side: str) -> list[str]:
+        """What is asked of one address, in as many lines as it takes; none where nothing of the family is meant."""
+        prefixes = match.prefixes[family]
+        if not prefixes:
+            return [""] if match.negated else []
+        if match.negated and len(prefixes) == 1:
+            return [f"{_PROTOCOL[family]} {side} != {prefixes[0]}"]
+        if match.negated or len(prefixes) > _FEW:
+            return [
+                f"{_PROTOCOL[family]} {side} {'!= ' if match.negated else ''}@{self._set(prefixes, family)}"
+            ]
+        return [f"{_PROTOCOL[family]} {side} {prefix}" for prefix in prefixes]
+
+    def _set(self, prefixes: tuple[str, ...], family: Family) -> str:
+        # Equal sets have equal names, whichever rules use them: a change of one rule shows as that change alone.
+        elements = ", ".join(prefixes)
+        name = f"policy{'4' if family is Family.IPV4 else '6'}_{hashlib.sha256(elements.encode()).hexdigest()[:10]}"
+        if name not in self.sets:
+            kind = _SET_TYPE[family]
+            self.sets[name] = f"set {name} {{ type {kind}; flags interval; elements = {{ {elements} }} }}"
+        return name
 
 
-def _operand(match: AddressMatch, family: Family, sets: dict[str, str]) -> str:
-    prefixes = match.prefixes[family]
-    negation = "!= " if match.negated else ""
-    if len(prefixes) == 1:
-        return negation + prefixes[0]
-    elements = ", ".join(prefixes)
-    # Equal sets have equal names, whichever rules use them: a change of one rule shows as that change alone.
-    digest = hashlib.sha256(elements.encode()).hexdigest()[:10]
-    name = f"policy{'4' if family is Family.IPV4 else '6'}_{digest}"
-    if name not in sets:
-        sets[name] = f"set {name} {{ type {_SET_TYPE[family]}; flags interval; elements = {{ {elements} }} }}"
-    return f"{negation}@{name}"
-
-
-def _rest(rule: EdgeRule) -> str:
+def _end(rule: EdgeRule, first: int, last: int) -> str:
+    """What follows the addresses: one range of ports, the end date, the counter and the verdict."""
     ends = f"meta time < {rule.ends} " if rule.ends is not None else ""
-    ports = _ports(rule.ports)
+    ports = f"{first}" if first == last else f"{first}-{last}"
     return f'{rule.protocol} dport {ports} {ends}counter {_VERDICT[rule.action]} comment "policy:{rule.rule}"'
-
-
-def _ports(ports: Sequence[tuple[int, int]]) -> str:
-    words = [str(first) if first == last else f"{first}-{last}" for first, last in ports]
-    return words[0] if len(words) == 1 else f"{{ {', '.join(words)} }}"

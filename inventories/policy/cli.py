@@ -154,7 +154,9 @@ Examples:
 @click.argument("destination", metavar="DST")
 @click.argument("port", type=click.IntRange(1, 65535))
 @click.option("--protocol", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True)
-@click.option("--family", type=click.Choice([str(one) for one in Family]), help="Only this one.  [default: both]")
+@click.option(
+    "--family", type=click.Choice([str(one) for one in Family]), help="Only this one.  [default: both]"
+)
 @_FORMAT
 @_AT
 def explain_command(

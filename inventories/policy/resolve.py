@@ -13,6 +13,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
+from netaddr import IPNetwork
 
 from inventories.plan import AddressPlan
 from inventories.policy.records import Action, Policy, PolicyRule, PolicyService
@@ -278,5 +279,5 @@ def _single(address: int) -> Spans:
     return ((address, address),)
 
 
-def _network(network: object) -> Spans:
-    return from_prefixes([str(network)])
+def _network(network: IPNetwork) -> Spans:
+    return ((network.first, network.last),)

@@ -15,22 +15,21 @@ _Content = tuple[tuple[Spans, ...], tuple[Spans, ...], tuple[tuple[str, Spans], 
 
 
 class Shadows:
-    """The rules so far, in groups that have the same sources and destinations.
+    """The rules so far, in groups that have the same destinations.
 
-    A policy names few different selectors in many rules: which of them meet is asked once for each pair, by the
+    A policy names few different destinations in many rules: which of them meet is asked once for each pair, by the
     identity of their addresses, which the resolved policy keeps alive and shares.
     """
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[int, int], list[tuple[int, ResolvedRule]]] = {}
+        self._groups: dict[int, list[tuple[int, ResolvedRule]]] = {}
         self._meets: dict[tuple[int, int], bool] = {}
         self._contents: dict[_Content, list[ResolvedRule]] = {}
         self._number = 0
 
     def add(self, rule: ResolvedRule) -> None:
         """Note a rule that stands before those that are asked about later."""
-        key = (id(rule.sources), id(rule.destinations))
-        self._groups.setdefault(key, []).append((self._number, rule))
+        self._groups.setdefault(id(rule.destinations), []).append((self._number, rule))
         self._contents.setdefault(_content(rule), []).append(rule)
         self._number += 1
 
@@ -58,19 +57,22 @@ class Shadows:
         """Earlier rules that may have connections in common with a rule and hold as long, in their order."""
         numbered = [
             (number, other)
-            for (sources, destinations), group in self._groups.items()
-            if self._meet(rule.sources, sources, group[0][1].sources)
-            and self._meet(rule.destinations, destinations, group[0][1].destinations)
+            for destinations, group in self._groups.items()
+            if self._meet(rule.destinations, destinations, group[0][1].destinations)
             for number, other in group
-            if _outlasts(other, rule) and rule.ports.keys() & other.ports.keys()
+            if _outlasts(other, rule)
+            and rule.ports.keys() & other.ports.keys()
+            and any(intersection(rule.sources[f], other.sources[f]) for f in Family)
         ]
         return [other for _, other in sorted(numbered, key=lambda pair: pair[0])]
 
     def _meet(self, addresses: Addresses, other_id: int, other: Addresses) -> bool:
         key = (id(addresses), other_id)
-        if key not in self._meets:
-            self._meets[key] = any(intersection(addresses[f], other[f]) for f in Family)
-        return self._meets[key]
+        found = self._meets.get(key)
+        if found is None:
+            found = any(intersection(addresses[f], other[f]) for f in Family)
+            self._meets[key] = found
+        return found
 
 
 def _content(rule: ResolvedRule) -> _Content:

@@ -6,6 +6,7 @@ prefix by prefix; for 5,000 rules that takes minutes where ranges of plain integ
 
 from __future__ import annotations
 
+import socket
 from bisect import bisect_right
 from collections.abc import Iterable
 
@@ -18,7 +19,7 @@ Spans = tuple[tuple[int, int], ...]
 
 NOTHING: Spans = ()
 BITS = {Family.IPV4: 32, Family.IPV6: 128}
-_VERSION = {Family.IPV4: 4, Family.IPV6: 6}
+_FAMILY = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 
 
 def union(*sets: Iterable[tuple[int, int]]) -> Spans:
@@ -99,7 +100,7 @@ def to_prefixes(spans: Spans, family: Family) -> tuple[str, ...]:
             size = min(
                 (first & -first).bit_length() - 1 if first else bits, (last - first + 1).bit_length() - 1
             )
-            network = IPNetwork((first, bits - size), version=_VERSION[family])
-            found.append(str(network))
+            # Not by netaddr: a policy of 5,000 rules has some 50,000 prefixes, and it must not take a second.
+            found.append(f"{socket.inet_ntop(_FAMILY[family], first.to_bytes(bits // 8))}/{bits - size}")
             first += 1 << size
     return tuple(found)

@@ -59,8 +59,10 @@ def test_a_rule_without_addresses_is_one_line_for_both_families() -> None:
 
 def test_addresses_make_a_line_a_family() -> None:
     assert lines(sources=ONE, ports=((53, 53), (8000, 8099)), protocol="udp", action=Action.DENY) == (
-        'ip saddr 192.0.2.1/32 udp dport { 53, 8000-8099 } counter drop comment "policy:r-1"',
-        'ip6 saddr 2001:db8::1/128 udp dport { 53, 8000-8099 } counter drop comment "policy:r-1"',
+        'ip saddr 192.0.2.1/32 udp dport 53 counter drop comment "policy:r-1"',
+        'ip saddr 192.0.2.1/32 udp dport 8000-8099 counter drop comment "policy:r-1"',
+        'ip6 saddr 2001:db8::1/128 udp dport 53 counter drop comment "policy:r-1"',
+        'ip6 saddr 2001:db8::1/128 udp dport 8000-8099 counter drop comment "policy:r-1"',
     )
     assert lines(destinations=msgspec.structs.replace(ONE, negated=True))[1] == (
         'ip6 daddr != 2001:db8::1/128 tcp dport 80 counter accept comment "policy:r-1"'
@@ -77,13 +79,38 @@ def test_a_family_without_addresses_gets_no_line_and_a_family_that_asks_nothing_
     )
 
 
-def test_equal_addresses_are_one_set() -> None:
-    text = nft_rules([msgspec.structs.replace(EDGE, sources=PAIR, destinations=PAIR)] * 3)
+def test_many_prefixes_are_one_set_however_many_rules_use_them() -> None:
+    many = {
+        Family.IPV4: tuple(f"192.0.2.{n}/32" for n in range(0, 40, 2)),
+        Family.IPV6: tuple(f"2001:db8::{n:x}/128" for n in range(0, 40, 2)),
+    }
+    match = AddressMatch(prefixes=many)
+    text = nft_rules([msgspec.structs.replace(EDGE, sources=match, destinations=match)] * 3)
     assert len(text.sets) == 2
     assert len(text.rules) == 6
-    assert "elements = { 2001:db8::1/128, 3fff::/20 }" in text.sets[1]
+    assert "elements = { 2001:db8::/128, 2001:db8::2/128, " in text.sets[1].replace("::0/", "::/")
     name = text.sets[1].split()[1]
     assert text.rules[1].startswith(f"ip6 saddr @{name} ip6 daddr @{name} tcp")
+    assert lines(sources=msgspec.structs.replace(PAIR, negated=True))[0].startswith("ip saddr != @policy4_")
+
+
+def test_pairs_of_prefixes_jump_to_the_ports_of_their_rule() -> None:
+    rule = msgspec.structs.replace(EDGE, sources=PAIR, destinations=ONE, ports=((80, 80), (443, 443)), ends=5)
+    text = nft_rules([rule, msgspec.structs.replace(rule, protocol="udp")])
+    assert text.chains[:4] == (
+        "chain policy-r-1-tcp {",
+        'tcp dport 80 meta time < 5 counter accept comment "policy:r-1"',
+        'tcp dport 443 meta time < 5 counter accept comment "policy:r-1"',
+        "}",
+    )
+    assert text.chains[4] == "chain policy-r-1-udp {"
+    assert text.rules[:4] == (
+        "ip saddr 192.0.2.0/25 ip daddr 192.0.2.1/32 meta l4proto tcp jump policy-r-1-tcp",
+        "ip saddr 198.18.0.1/32 ip daddr 192.0.2.1/32 meta l4proto tcp jump policy-r-1-tcp",
+        "ip6 saddr 2001:db8::1/128 ip6 daddr 2001:db8::1/128 meta l4proto tcp jump policy-r-1-tcp",
+        "ip6 saddr 3fff::/20 ip6 daddr 2001:db8::1/128 meta l4proto tcp jump policy-r-1-tcp",
+    )
+    assert not text.sets
 
 
 def table(rules: Sequence[EdgeRule]) -> str:
@@ -94,6 +121,7 @@ def table(rules: Sequence[EdgeRule]) -> str:
             "flush ruleset",
             "table inet jizuo {",
             *text.sets,
+            *text.chains,
             "chain input {",
             "type filter hook input priority filter; policy drop;",
             "ct state established,related accept",
