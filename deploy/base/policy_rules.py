@@ -26,10 +26,12 @@ _FEW = 12
 
 
 class NftRules(NamedTuple):
-    """Lines of an nft script: a table's named sets and chains, and the rules that use them, in their order."""
+    """Lines of an nft script: what a table declares (named sets, chains), and the rules that use it, in their order.
 
-    sets: tuple[str, ...]
-    chains: tuple[str, ...]
+    What two points of one table declare alike is one line of each, of which the table takes one.
+    """
+
+    declarations: tuple[str, ...]
     rules: tuple[str, ...]
 
 
@@ -44,7 +46,7 @@ def nft_rules(edge_rules: Iterable[EdgeRule]) -> NftRules:
     written = _Writer()
     for rule in edge_rules:
         written.add(rule)
-    return NftRules(tuple(written.sets.values()), tuple(written.chains), tuple(written.rules))
+    return NftRules((*written.sets.values(), *written.chains), tuple(written.rules))
 
 
 class _Writer:
@@ -61,7 +63,7 @@ class _Writer:
         pairs = self._pairs(rule)
         if len(pairs) * len(ends) > len(pairs) + len(ends) + 1:
             chain = f"policy-{rule.rule}-{rule.protocol}"
-            self.chains += [f"chain {chain} {{", *ends, "}"]
+            self.chains.append(f"chain {chain} {{ {'; '.join(ends)}; }}")
             ends = [f"meta l4proto {rule.protocol} jump {chain}"]
         self.rules += [f"{pair} {end}" if pair else end for pair in pairs for end in ends]
 

@@ -85,7 +85,9 @@ def ruleset(data: HostData) -> str:
         data=data,
         families=FAMILIES,
         policy=points,
-        policy_sets=sorted({line for rules in (*points.values(), *zones.values()) for line in rules.sets}),
+        policy_sets=sorted(
+            {line for rules in (*points.values(), *zones.values()) for line in rules.declarations}
+        ),
         zones=zones,
         forwards=routing is not None,
         bogons={family: bogons(family) for family in Family},

@@ -86,10 +86,10 @@ def test_many_prefixes_are_one_set_however_many_rules_use_them() -> None:
     }
     match = AddressMatch(prefixes=many)
     text = nft_rules([msgspec.structs.replace(EDGE, sources=match, destinations=match)] * 3)
-    assert len(text.sets) == 2
+    assert len(text.declarations) == 2
     assert len(text.rules) == 6
-    assert "elements = { 2001:db8::/128, 2001:db8::2/128, " in text.sets[1].replace("::0/", "::/")
-    name = text.sets[1].split()[1]
+    assert "elements = { 2001:db8::/128, 2001:db8::2/128, " in text.declarations[1].replace("::0/", "::/")
+    name = text.declarations[1].split()[1]
     assert text.rules[1].startswith(f"ip6 saddr @{name} ip6 daddr @{name} tcp")
     assert lines(sources=msgspec.structs.replace(PAIR, negated=True))[0].startswith("ip saddr != @policy4_")
 
@@ -97,20 +97,18 @@ def test_many_prefixes_are_one_set_however_many_rules_use_them() -> None:
 def test_pairs_of_prefixes_jump_to_the_ports_of_their_rule() -> None:
     rule = msgspec.structs.replace(EDGE, sources=PAIR, destinations=ONE, ports=((80, 80), (443, 443)), ends=5)
     text = nft_rules([rule, msgspec.structs.replace(rule, protocol="udp")])
-    assert text.chains[:4] == (
-        "chain policy-r-1-tcp {",
-        'tcp dport 80 meta time < 5 counter accept comment "policy:r-1"',
-        'tcp dport 443 meta time < 5 counter accept comment "policy:r-1"',
-        "}",
+    assert text.declarations[0] == (
+        'chain policy-r-1-tcp { tcp dport 80 meta time < 5 counter accept comment "policy:r-1"; '
+        'tcp dport 443 meta time < 5 counter accept comment "policy:r-1"; }'
     )
-    assert text.chains[4] == "chain policy-r-1-udp {"
+    assert text.declarations[1].startswith("chain policy-r-1-udp {")
     assert text.rules[:4] == (
         "ip saddr 192.0.2.0/25 ip daddr 192.0.2.1/32 meta l4proto tcp jump policy-r-1-tcp",
         "ip saddr 198.18.0.1/32 ip daddr 192.0.2.1/32 meta l4proto tcp jump policy-r-1-tcp",
         "ip6 saddr 2001:db8::1/128 ip6 daddr 2001:db8::1/128 meta l4proto tcp jump policy-r-1-tcp",
         "ip6 saddr 3fff::/20 ip6 daddr 2001:db8::1/128 meta l4proto tcp jump policy-r-1-tcp",
     )
-    assert not text.sets
+    assert len(text.declarations) == 2
 
 
 def table(rules: Sequence[EdgeRule]) -> str:
@@ -120,8 +118,7 @@ def table(rules: Sequence[EdgeRule]) -> str:
         [
             "flush ruleset",
             "table inet jizuo {",
-            *text.sets,
-            *text.chains,
+            *text.declarations,
             "chain input {",
             "type filter hook input priority filter; policy drop;",
             "ct state established,related accept",
