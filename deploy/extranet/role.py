@@ -43,7 +43,11 @@ rm -f {SESSIONS}"""
 RELOAD = (
     "systemctl reset-failed frr 2>/dev/null || true; systemctl enable -q frr; "
     "if pgrep -x bgpd >/dev/null && pgrep -x bfdd >/dev/null; "
-    "then /usr/lib/frr/frr-reload.py --reload --log-level warning /etc/frr/frr.conf; else systemctl restart frr; fi"
+    "then /usr/lib/frr/frr-reload.py --reload --log-level warning /etc/frr/frr.conf; "
+    # FRR looks at what changed filters mean for routes that it has some seconds later; asked, it does so at once, and
+    # no session ends for it (RFC 2918).
+    "vtysh -c 'clear bgp ipv4 unicast * soft' -c 'clear bgp ipv6 unicast * soft'; "
+    "else systemctl restart frr; fi"
 )
 
 
