@@ -195,7 +195,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
             routing=topology.nodes.get(node.id),
             networks=networks.get(node.id, ()),
             own_network=_own_network(city, hosts_of_networks.get(node.id, "")),
-            services=tuple(_services(node, topology)),
+            services=tuple(services_of(node, topology)),
             policy=_policy(city, plan, resolved, node),
             operations=operations,
             systems=tuple(
@@ -276,7 +276,9 @@ def _lan(plan: AddressPlan, node: Node, link: Link, family: Family) -> tuple[IPN
     return plan.lan(node.site, family), plan.gateway(node.site, family)
 
 
-def _services(node: Node, topology: Topology) -> list[Service]:
+def services_of(node: Node, topology: Topology) -> list[Service]:
+    """What a node's firewall opens whatever the policy says: the kit's own ways to manage it, and routing."""
+
     def service(name: str, source: Source, *ports: int, protocol: str = "tcp") -> Service:
         return Service(name=name, protocol=protocol, ports=ports, source=source)
 

@@ -143,7 +143,7 @@ class _Opened:
         self._services = [
             (node, service)
             for node in asked.destination.nodes
-            for service in hosts._services(city.nodes[node], topology)
+            for service in hosts.services_of(city.nodes[node], topology)
             if service.protocol == asked.protocol and asked.port in service.ports
         ]
         self._port = f"{asked.protocol} {asked.port}"
