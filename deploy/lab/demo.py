@@ -24,7 +24,7 @@ from rich.console import Console
 from deploy.lab import lab as labs
 from deploy.lab.cli import check_name, parse_management
 from deploy.lab.failover import INTERVAL, plane_failover
-from deploy.lab.figures import ByFamily, Controls, DrillFigures, Figures, print_figures
+from deploy.lab.figures import Audit, ByFamily, Controls, DrillFigures, Figures, print_figures
 from deploy.lab.image import build_image
 from deploy.lab.keys import private_write
 from deploy.lab.machine import LAB_PROGRAMS, check_root, install, missing_packages
@@ -49,6 +49,7 @@ STEPS = {
     "second deploy": 6,
     "availability": 4,
     "failover": 4,
+    "extranet audit": 5,
     "backups": 10,
     "security": 4,
     "drill": 20,
@@ -150,6 +151,7 @@ class Demo:
             ("second deploy", self.second_deploy),
             ("availability", self.availability),
             ("failover", self.failover),
+            ("extranet audit", self.extranet),
             ("backups", self.backups),
             ("security", self.security),
             ("drill", self.drill),
@@ -222,6 +224,17 @@ class Demo:
         worst = max(lost.values()) * INTERVAL
         if worst > 1:
             raise LabError(f"the client was cut off for {worst:.1f} s while a plane was cut; 1 s is allowed")
+
+    def extranet(self) -> None:
+        records = wait_for(lambda: self.check("extranet"), lambda found: not failing(found), SETTLE)
+        states = [record["status"] for record in records]
+        self.figures.extranet = Audit(
+            as_planned=states.count("pass"),
+            findings=len(failing(records)),
+            not_applicable=states.count("not_applicable"),
+        )
+        for record in failing(records)[:20]:
+            self.not_well("extranet audit", f"{record['subject']} {record['check']}: {record['evidence']}")
 
     def backups(self) -> None:
         assert self.lab is not None  # noqa: S101 - as above

@@ -24,6 +24,14 @@ class Controls(msgspec.Struct):
     waived: int = 0
 
 
+class Audit(msgspec.Struct):
+    """What the audit of the extranet found: sessions, routes, planes, reachability, policy against reality."""
+
+    as_planned: int = 0
+    findings: int = 0
+    not_applicable: int = 0
+
+
 class DrillFigures(msgspec.Struct):
     """A drill's measured recovery against its objectives, in seconds."""
 
@@ -50,6 +58,7 @@ class Figures(msgspec.Struct):
     targets_total: ByFamily = msgspec.field(default_factory=ByFamily)
     failover_lost_packets: ByFamily = msgspec.field(default_factory=ByFamily)
     failover_interval_seconds: float = 0.0
+    extranet: Audit = msgspec.field(default_factory=Audit)
     backups_fresh: int = 0
     backups_total: int = 0
     restores_verified: int = 0
@@ -85,6 +94,11 @@ def print_figures(figures: Figures, *, kept: bool) -> None:
         ("targets up", f"IPv4 {up.ipv4} of {total.ipv4}, IPv6 {up.ipv6} of {total.ipv6}"),
         ("plane cut, lost over IPv4", lost(figures, figures.failover_lost_packets.ipv4)),
         ("plane cut, lost over IPv6", lost(figures, figures.failover_lost_packets.ipv6)),
+        (
+            "extranet audit",
+            f"{figures.extranet.as_planned:,} as planned, {figures.extranet.findings} not, "
+            f"{figures.extranet.not_applicable} not applicable",
+        ),
         ("backups fresh", f"{figures.backups_fresh} of {figures.backups_total}"),
         ("restores verified", str(figures.restores_verified)),
         (
