@@ -112,6 +112,8 @@ class Numbers:
     def site6_bits(self, site_id: str) -> int:
         """Answer the length of a site's IPv6 prefix."""
         layout, site = self.city.layout, self.city.sites[site_id]
+        if site.role == SiteRole.BORDER and self.geometry.internet is not None:
+            return self.geometry.internet[0].bits
         if site_id in self.lan4_bits:
             ipv6, _ = self.geometry.partners.get(site.division, (None, None))
             return ipv6.bits if ipv6 and site.division != layout.division else layout.ipv6.township
