@@ -66,9 +66,14 @@ class SiteTree:
         }
         if depth >= len(DEPTHS) - 1:
             data["nodes"] = self.nodes.get(key, [])
-        if DEPTHS.index(site.level.value) < depth:
+        if _depth(site) < depth:
             data["sites"] = [self._site(child, depth) for child in self.children.get(key, ())]
         return data
+
+
+def _depth(site: Site) -> int:
+    """How deep a site stands, as an index of :data:`DEPTHS`; the province's own stands beside the city's."""
+    return DEPTHS.index(site.level.value) if site.role is SiteRole.ACCESS else 0
 
 
 def place_name(city: City, site: Site) -> str:
@@ -89,14 +94,13 @@ def city_counts(city: City) -> dict[str, int]:
         "units": len(city.units),
         "systems": len(city.systems),
         "policies": len(city.backups),
+        "networks": len(city.networks),
     }
 
 
 def readable_depth(city: City) -> int:
     """The deepest depth at which the tree is still read at a glance, at least the counties."""
-    lines = Counter(
-        DEPTHS.index(site.level.value) if site.role is SiteRole.ACCESS else 0 for site in city.sites.values()
-    )
+    lines = Counter(map(_depth, city.sites.values()))
     total = 0
     for depth in range(len(DEPTHS)):
         total += lines[depth] if depth < len(DEPTHS) - 1 else len(city.nodes)
