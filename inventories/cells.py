@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+import types
 import typing
 import unicodedata
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import msgspec
 import msgspec.inspect
 
 from inventories.problems import Suggestions, shown
-from inventories.records import DivisionCode, HostName, InterfaceName, Record, Seconds
+from inventories.records import DivisionCode, HostName, InterfaceName, NetworkName, Record, Seconds
 
 #: Columns in the words of people, where full-width characters are at home: 八五一０农场 is an official name.
 FREE_TEXT = frozenset({"name", "section", "target", "title", "schedule", "reason"})
@@ -40,9 +41,10 @@ _UNIT_WORDS = {
 _FORMATS = {
     HostName: "lower-case letters, digits and hyphens, at most 63, no hyphen at either end (RFC 1123)",
     InterfaceName: "lower-case letters, digits and hyphens, at most 15 (Linux's IFNAMSIZ)",
+    NetworkName: "lower-case letters, digits and hyphens, at most 11: interface names are made of it",
     DivisionCode: "a statistical code of 2, 4, 6, 9 or 12 digits",
 }
-_LONGEST = {HostName: 63, InterfaceName: 15}
+_LONGEST = {HostName: 63, InterfaceName: 15, NetworkName: 11}
 
 
 class Fault(NamedTuple):
@@ -89,9 +91,17 @@ def columns(record: type[Record]) -> dict[str, Column]:
     """The fields of a record by their names in the file, in the record's order."""
     hints = typing.get_type_hints(record, include_extras=True)
     return {
-        field.encode_name: Column(field.encode_name, hints[field.name], field.required)
+        field.encode_name: Column(field.encode_name, _written(hints[field.name]), field.required)
         for field in msgspec.structs.fields(record)
     }
+
+
+def _written(type_: Any) -> Any:
+    """What a file can hold of a type: no file writes None, it leaves the field out."""
+    if isinstance(type_, types.UnionType):
+        present = [argument for argument in typing.get_args(type_) if argument is not types.NoneType]
+        return present[0] if len(present) == 1 else type_
+    return type_
 
 
 def cell_value(column: Column, cell: str) -> Any:
@@ -181,12 +191,10 @@ def expected(type_: Any) -> str:
             return 'list of ports, from 1 to 65535, and ranges of them: [80, "8000-8099"]'
         case msgspec.inspect.VarTupleType():
             return "list of texts"
-        case msgspec.inspect.UnionType(types=types) if any(
-            isinstance(member, msgspec.inspect.DateType) for member in types
-        ):
+        case msgspec.inspect.DateType():
             return "date without quotation marks: 2027-12-31"
-        case msgspec.inspect.UnionType(types=types) if any(
-            isinstance(member, msgspec.inspect.IntType) for member in types
+        case msgspec.inspect.UnionType(types=members) if any(
+            isinstance(member, msgspec.inspect.IntType) for member in members
         ):
             return 'port from 1 to 65535, or a range of them as text: 443, "8000-8099"'
         case msgspec.inspect.DictType() | msgspec.inspect.StructType():
