@@ -19,7 +19,12 @@ Report = Callable[[str, str, str], None]
 
 def check(draft: Draft) -> None:
     """Notes links with unknown ends, and ends whose role or place does not fit the link's kind."""
+    access: dict[str, str] = {}
     for key, link in draft.links.records.items():
+        if link.kind is LinkKind.ACCESS and access.setdefault(link.b, key) != key:
+            what = f"{link.b} has an access link already, {access[link.b]}"
+            fix = "keep one: a host has one address a family, on one LAN, public or of a private network"
+            draft.report(draft.links, key, "b", what, fix)
         if key in _RESERVED or key.startswith(_OWN_PREFIXES):
             draft.report(
                 draft.links, key, "id", f"the interface name {key!r} is taken on hosts", "choose another"
@@ -104,6 +109,8 @@ def _is_above(upper: Site, lower: Site) -> bool:
         return upper.role is SiteRole.PROVINCE and lower.role is SiteRole.CORE
     if upper.role is SiteRole.CORE:
         return lower.role is not SiteRole.CORE
+    if upper.role is SiteRole.BORDER:
+        return False  # what it lets through it tells the core, nobody else
     return lower.role is SiteRole.ACCESS and _RANK[upper.level] < _RANK[lower.level]
 
 

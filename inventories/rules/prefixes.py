@@ -47,6 +47,10 @@ def check(draft: Draft) -> None:
         found.append(_prefix(draft, "internet.ipv4", layout.internet.ipv4, Family.IPV4, "city"))
         found.append(_prefix(draft, "internet.ipv6", layout.internet.ipv6, Family.IPV6, "city"))
     _check_overlaps(draft, layout, [prefix for prefix in found if prefix is not None])
+    for prefix in filter(None, found[4:]):
+        _check_neighbour_size(draft, layout, prefix)
+    if found[2] is not None:
+        _check_numbers(draft, layout, found[2].network.size)
     _check_ipv6_sizes(draft, layout, found[1])
     _check_ipv4_sizes(draft, layout, found[0])
 
@@ -123,6 +127,30 @@ def _check_partner(draft: Draft, layout: Layout, division: str) -> None:
         place = (draft.city, "", field)
         cities = [code for code, row in draft.divisions.records.items() if row.level is Level.CITY]
         draft.report_unknown(place, "division", division, cities, "add it to divisions.csv")
+
+
+def _check_numbers(draft: Draft, layout: Layout, nodes: int) -> None:
+    """Notes a neighbour's AS number that one of the city's nodes may have: BGP would take its routes for a loop."""
+    last = layout.asn + nodes - 1
+    for code, partner in layout.partners.items():
+        if layout.asn <= partner.asn <= last:
+            what = f"asn {partner.asn} lies among the city's own, {layout.asn} to {last}"
+            fix = "write the neighbour's own, or change asn of the city"
+            _report(draft, f"partners.{code}.asn", what, fix)
+
+
+def _check_neighbour_size(draft: Draft, layout: Layout, prefix: _Prefix) -> None:
+    """Notes a neighbour's prefix that holds no LAN, and an IPv6 segment to the internet that is no single one."""
+    version, bits = prefix.network.version, prefix.network.prefixlen
+    # A LAN of a length that cannot be is told where the sizes are checked.
+    longest, held = (30, "a gateway and a host") if version == 4 else (min(layout.ipv6.lan, 64), "a LAN")
+    if bits > longest:
+        what = f"{prefix.field} {prefix.network} has no room for {held}"
+        _report(draft, prefix.field, what, f"write a prefix of /{longest} or shorter")
+    elif prefix.field == "internet.ipv6" and bits < longest:
+        what = f"{prefix.field} {prefix.network} is no single segment: a LAN is a /{longest}"
+        first = next(prefix.network.subnet(longest))
+        _report(draft, prefix.field, what, f"write the segment's own prefix, such as {first}")
 
 
 def _check_overlaps(draft: Draft, layout: Layout, prefixes: list[_Prefix]) -> None:

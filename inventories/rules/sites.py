@@ -128,6 +128,10 @@ def _check_city_site(draft: Draft, key: str, site: Site) -> None:
         what = f"the off-site site stands in the city {city} itself"
         fix = "write another prefecture city's division, with its prefixes in [partners] of city.toml"
         draft.report(draft.sites, key, "division", what, fix)
+    elif site.division in ancestors(city):
+        what = f"the off-site site stands in {site.division}, the province of the city"
+        fix = "write another prefecture city's division, with its prefixes in [partners] of city.toml"
+        draft.report(draft.sites, key, "division", what, fix)
     else:
         _check_partner(draft, key, site)
 
