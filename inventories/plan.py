@@ -15,11 +15,21 @@ from inventories.allocation import PlanError
 from inventories.blocks import CITY
 from inventories.geometry import POOL, Span
 from inventories.numbering import Numbers, crossing_link, private_lan
-from inventories.plan_rows import AddressRow, PrefixRow
+from inventories.plan_rows import AddressRow, PrefixRow, PrivateAddressRow, PrivatePrefixRow
 from inventories.records import Allocations, City, Family, NodeRole
 from inventories.usage import UsageRow, usage_of
 
-__all__ = ["CITY_ITSELF", "AddressPlan", "AddressRow", "PlanError", "PrefixRow", "UsageRow", "build_plan"]
+__all__ = [
+    "CITY_ITSELF",
+    "AddressPlan",
+    "AddressRow",
+    "PlanError",
+    "PrefixRow",
+    "PrivateAddressRow",
+    "PrivatePrefixRow",
+    "UsageRow",
+    "build_plan",
+]
 
 
 def build_plan(city: City) -> AddressPlan:
@@ -49,12 +59,20 @@ class AddressPlan:
         return self._numbers.ledger.new
 
     def prefixes(self) -> Iterator[PrefixRow]:
-        """Yield every prefix, each after the one that holds it."""
+        """Yield every prefix of the public plan, each after the one that holds it."""
         return plan_rows.prefixes(self._numbers)
 
     def addresses(self) -> Iterator[AddressRow]:
-        """Yield every address."""
+        """Yield every address of the public plan; those of private networks stand apart."""
         return plan_rows.addresses(self._numbers)
+
+    def private_prefixes(self) -> Iterator[PrivatePrefixRow]:
+        """Yield the prefixes of every private network, each in the network's own routing table."""
+        return plan_rows.private_prefixes(self._numbers)
+
+    def private_addresses(self) -> Iterator[PrivateAddressRow]:
+        """Yield every address that stands in a private network."""
+        return plan_rows.private_addresses(self._numbers)
 
     def usage(self) -> list[UsageRow]:
         """Answer how full each pool is."""

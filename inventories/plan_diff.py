@@ -1,7 +1,8 @@
 """What differs between an address plan and an earlier export of it?
 
 A row is told again by what it numbers: an address by host, interface, role and family, a prefix by role,
-division, site and family. Where an end is numbered anew, the row is changed; else it was added or removed.
+division, site and family, either of them in a private network by the network too. Where an end is numbered
+anew, the row is changed; else it was added or removed.
 """
 
 from __future__ import annotations
@@ -13,22 +14,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inventories.export_csv import ADDRESSES, PREFIXES, sorted_addresses, sorted_prefixes
-from inventories.plan import AddressPlan, AddressRow, PrefixRow
+from inventories.export_csv import ADDRESSES, PREFIXES, TABLES, Table
+from inventories.plan import AddressPlan
 
-#: A row of either table as text, without its type.
+#: A row of a table as text, without its type.
 Row = tuple[str, ...]
+#: The tables of an earlier export by name; one that is not there is not compared.
+Earlier = Mapping[str, list[Row]]
+#: Columns that say where a row stands, not what it numbers.
+_PLACE = frozenset({"prefix", "address", "parent", "dns_name"})
 
 
 class EarlierError(Exception):
     """The earlier export cannot be read; the message says which file and what is wrong with it."""
-
-
-class Earlier(NamedTuple):
-    """An earlier export; a table is None where only the other one was given."""
-
-    prefixes: list[Row] | None
-    addresses: list[Row] | None
 
 
 class Change(NamedTuple):
@@ -41,49 +39,53 @@ class Change(NamedTuple):
 
 
 def read_earlier(path: Path) -> Earlier:
-    """Read what `--format csv` or `--format json` wrote: a folder, one of the two CSV files, or the JSON
-    file.
+    """Read what `--format csv` or `--format json` wrote: a folder, one of its CSV files, or the JSON file.
+
+    A folder or JSON file without the tables of private networks is one of a city that had none.
 
     Raises:
         EarlierError: there is nothing of the kind.
     """
     try:
         if path.is_dir():
-            found = [name for name in (PREFIXES, ADDRESSES) if (path / name).is_file()]
-            if len(found) == 2:
-                return Earlier(_rows(path / PREFIXES, PrefixRow), _rows(path / ADDRESSES, AddressRow))
-            if not found and (path / "plan.json").is_file():
-                return _read_json(path / "plan.json")
-            raise EarlierError(
-                f"{path}: an earlier export is {PREFIXES} and {ADDRESSES}, or plan.json; found "
-                f"{found[0] if found else 'none of them'}; write one with --format csv --out {path}"
-            )
+            return _read_folder(path)
         if path.suffix == ".json":
             return _read_json(path)
         header = path.read_text(encoding="utf-8").partition("\n")[0].split(",")
-        if header == list(PrefixRow._fields):
-            return Earlier(_rows(path, PrefixRow), None)
-        if header == list(AddressRow._fields):
-            return Earlier(None, _rows(path, AddressRow))
+        for table in TABLES:
+            if header == list(table.columns):
+                return {table.name: _rows(path, table)}
     except OSError as error:
         raise EarlierError(f"{path}: it cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise EarlierError(f"{path}: it is not UTF-8; name a file of --format csv or json") from error
+    known = " nor ".join(",".join(table.columns) for table in TABLES)
     raise EarlierError(
-        f"{path}:1: the header is neither {','.join(PrefixRow._fields)} nor {','.join(AddressRow._fields)}; "
-        "name a file that --format csv or json wrote"
+        f"{path}:1: the header is neither {known}; name a file that --format csv or json wrote"
     )
 
 
-def _rows(path: Path, record: type[PrefixRow] | type[AddressRow]) -> list[Row]:
+def _read_folder(path: Path) -> Earlier:
+    found = [table for table in TABLES if (path / table.file).is_file()]
+    if PREFIXES in found and ADDRESSES in found:
+        return {table.name: _rows(path / table.file, table) if table in found else [] for table in TABLES}
+    if not found and (path / "plan.json").is_file():
+        return _read_json(path / "plan.json")
+    raise EarlierError(
+        f"{path}: an earlier export is {PREFIXES.file} and {ADDRESSES.file}, or plan.json; found "
+        f"{found[0].file if found else 'none of them'}; write one with --format csv --out {path}"
+    )
+
+
+def _rows(path: Path, table: Table) -> list[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
-        if next(reader, []) != list(record._fields):
-            raise EarlierError(f"{path}:1: the header is not {','.join(record._fields)}")
+        if next(reader, []) != list(table.columns):
+            raise EarlierError(f"{path}:1: the header is not {','.join(table.columns)}")
         rows = []
         for row in reader:
-            if len(row) != len(record._fields):
-                raise EarlierError(f"{path}:{reader.line_num}: {len(row)} cells, not {len(record._fields)}")
+            if len(row) != len(table.columns):
+                raise EarlierError(f"{path}:{reader.line_num}: {len(row)} cells, not {len(table.columns)}")
             rows.append(tuple(row))
         return rows
 
@@ -91,23 +93,26 @@ def _rows(path: Path, record: type[PrefixRow] | type[AddressRow]) -> list[Row]:
 def _read_json(path: Path) -> Earlier:
     try:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
-        return Earlier(
-            [tuple(str(row[key]) for key in PrefixRow._fields) for row in data["prefixes"]],
-            [tuple(str(row[key]) for key in AddressRow._fields) for row in data["addresses"]],
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        lists = {PREFIXES: data["prefixes"], ADDRESSES: data["addresses"]}
+        return {
+            table.name: [
+                tuple(str(row[column]) for column in table.columns)
+                for row in (lists[table] if table in lists else data.get(table.key, []))
+            ]
+            for table in TABLES
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EarlierError(f"{path}: this is no plan that --format json wrote: {error}") from error
 
 
 def compare(plan: AddressPlan, earlier: Earlier) -> list[Change]:
-    """Answer every difference: prefixes first, each table in the order removed, changed, added."""
+    """Answer every difference, table by table, each in the order removed, changed, added."""
     changes: list[Change] = []
-    if earlier.prefixes is not None:
-        now = [tuple(map(str, row)) for row in sorted_prefixes(plan)]
-        changes += _compare("prefixes", earlier.prefixes, now, (1, 2, 3, 4))
-    if earlier.addresses is not None:
-        now = [tuple(map(str, row)) for row in sorted_addresses(plan)]
-        changes += _compare("addresses", earlier.addresses, now, (1, 2, 3, 4))
+    for table in TABLES:
+        if table.name in earlier:
+            now = [tuple(map(str, row)) for row in table.rows(plan)]
+            key = tuple(i for i, column in enumerate(table.columns) if column not in _PLACE)
+            changes += _compare(table.name, earlier[table.name], now, key)
     return changes
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from inventories.blocks import CITY
 from inventories.geometry import POOL, Span
-from inventories.numbering import Numbers
+from inventories.numbering import Numbers, crossing_link, private_lan
 from inventories.records import Family, Level, LinkKind, NodeRole, SiteRole
 
 V4, V6 = Family.IPV4, Family.IPV6
@@ -21,11 +21,11 @@ V4, V6 = Family.IPV4, Family.IPV6
 
 class PrefixRow(NamedTuple):
     """A prefix: `role` is city, county, township, village, site, lan, link, loopback, infrastructure,
-    reserved, management, partner or internet; `division` and `site` say whose it is; `parent` is the prefix that holds
-    it, if any.
+    reserved, management, partner or internet; `division` and `site` say whose it is; `parent` is the prefix
+    that holds it, if any.
 
     Role `site` is the part of a county's or township's prefix that its own site takes, or the prefix of a
-    site of the city itself.
+    site of the city itself. Role `internet` is the border's LAN: the segment to the provider.
     """
 
     prefix: str
@@ -45,6 +45,32 @@ class AddressRow(NamedTuple):
     interface: str
     role: str
     dns_name: str
+
+
+class PrivatePrefixRow(NamedTuple):
+    """A prefix in the routing table of a private network: `role` is network (the whole) or lan (a site's).
+
+    Two networks may have the same prefix, so these are no rows of the public plan.
+    """
+
+    network: str
+    prefix: str
+    family: Family
+    role: str
+    division: str
+    site: str
+    parent: str
+
+
+class PrivateAddressRow(NamedTuple):
+    """An address in the routing table of a private network: `role` is gateway or host; no public name has it."""
+
+    network: str
+    address: str
+    family: Family
+    host: str
+    interface: str
+    role: str
 
 
 def text4(value: int) -> str:
@@ -115,6 +141,7 @@ def _internet_prefixes(numbers: Numbers) -> Iterator[PrefixRow]:
     for site in numbers.border_sites:
         code = numbers.city.sites[site].division
         for span, family in zip(numbers.geometry.internet or (), (V6, V4), strict=False):
+            # The segment is the border's LAN: as a row of role lan it would stand there twice.
             yield PrefixRow(text(span), family, "internet", code, site, "")
 
 
@@ -227,7 +254,7 @@ def _node_addresses(numbers: Numbers) -> Iterator[AddressRow]:
             base, base4 = numbers.lan6[lan], numbers.lan4[lan]
             slot = numbers.host[node_id]
         name = node_id + tail
-        # A private network's addresses are no rows: two networks may have the same ones, and no public name has them.
+        # A private network's addresses stand apart, in `private_addresses`.
         if node_id in numbers.loopback or numbers.lan_of[node_id] == node.site:
             address = inet_ntop(AF_INET6, (base + slot).to_bytes(16))
             yield new(row, (address, V6, node_id, interface, role, name))
@@ -251,9 +278,11 @@ def _link_addresses(numbers: Numbers) -> Iterator[AddressRow]:
     }
     for link_id, slot in numbers.link.items():
         base, base4 = pools[numbers.link_owner[link_id]]
-        # Both ends of a crossing into a private network are on the border router.
-        ends = (links[link_id].a, links[link_id].b) if link_id in links else (numbers.border,)
-        for end, node in enumerate(ends, 2 * slot):
+        if link_id not in links:
+            yield from _crossing_addresses(numbers, link_id, (base + 2 * slot, base4 + 2 * slot))
+            continue
+        link = links[link_id]
+        for end, node in enumerate((link.a, link.b), 2 * slot):
             name = f"{link_id}.{node}{tail}"
             address = inet_ntop(AF_INET6, (base + end).to_bytes(16))
             yield new(row, (address, V6, node, link_id, "link", name))
@@ -261,13 +290,26 @@ def _link_addresses(numbers: Numbers) -> Iterator[AddressRow]:
             yield new(row, (address, V4, node, link_id, "link", name))
 
 
+def _crossing_addresses(numbers: Numbers, link: str, first: tuple[int, int]) -> Iterator[AddressRow]:
+    """Yield both ends of the border's link into a private network: the second is as what its hosts show."""
+    network, tail = link.removeprefix(crossing_link("")), f".{numbers.border}.{numbers.city.layout.domain}"
+    for end, way in enumerate(("to", "from")):
+        name = f"{way}-{network}{tail}"
+        yield AddressRow(text6(first[0] + end), V6, numbers.border, link, "link", name)
+        yield AddressRow(text4(first[1] + end), V4, numbers.border, link, "link", name)
+
+
+#: Sites whose router is the gateway of a LAN: the access sites, and the border towards the internet.
+_WITH_GATEWAY = (SiteRole.ACCESS, SiteRole.BORDER)
+
+
 def _gateways(numbers: Numbers) -> Iterator[AddressRow]:
-    """Yield the gateway of every access site's LAN; of a site's several routers the first by id is named."""
+    """Yield the gateway of every LAN that has one; of a site's several routers the first by id is named."""
     city, new, row = numbers.city, tuple.__new__, AddressRow
     tail = f".{city.layout.domain}"
     routers: dict[str, str] = {}
     for node in city.nodes.values():
-        if node.role is NodeRole.ROUTER and city.sites[node.site].role is SiteRole.ACCESS:
+        if node.role is NodeRole.ROUTER and city.sites[node.site].role in _WITH_GATEWAY:
             known = routers.get(node.site)
             routers[node.site] = node.id if known is None or node.id < known else known
     for site, router in routers.items():
@@ -276,3 +318,46 @@ def _gateways(numbers: Numbers) -> Iterator[AddressRow]:
         yield new(row, (first, V6, router, "lan0", "gateway", name))
         first = inet_ntoa((numbers.lan4[site] + 1).to_bytes(4))
         yield new(row, (first, V4, router, "lan0", "gateway", name))
+
+
+def private_lan_interface(network: str) -> str:
+    """Answer what a router's interface on its LAN of a private network is called."""
+    return f"lan-{network}"
+
+
+def private_prefixes(numbers: Numbers) -> Iterator[PrivatePrefixRow]:
+    """Yield each private network's prefixes, then its LANs; the border has a slot and no LAN."""
+    city = numbers.city
+    for name, network in city.networks.items():
+        code = city.layout.division
+        yield PrivatePrefixRow(name, network.ipv6, V6, "network", code, "", "")
+        yield PrivatePrefixRow(name, network.ipv4, V4, "network", code, "", "")
+        for site in numbers.private[name]:
+            if city.sites[site].role is SiteRole.BORDER:
+                continue
+            lan, code = private_lan(name, site), city.sites[site].division
+            lan6 = text(Span(numbers.lan6[lan], POOL, 6))
+            yield PrivatePrefixRow(name, lan6, V6, "lan", code, site, network.ipv6)
+            lan4 = text(Span(numbers.lan4[lan], network.lan4, 4))
+            yield PrivatePrefixRow(name, lan4, V4, "lan", code, site, network.ipv4)
+
+
+def private_addresses(numbers: Numbers) -> Iterator[PrivateAddressRow]:
+    """Yield every address of the private networks: of hosts, then of the gateways of their LANs."""
+    nodes = numbers.city.nodes
+    routers: dict[str, tuple[str, str]] = {}
+    for link in numbers.city.links.values():
+        if link.network not in numbers.private:
+            continue
+        host, network = link.b, link.network
+        lan, slot = private_lan(network, nodes[host].site), numbers.host[host]
+        address = text6(numbers.lan6[lan] + slot)
+        yield PrivateAddressRow(network, address, V6, host, link.id, "host")
+        yield PrivateAddressRow(network, text4(numbers.lan4[lan] + slot), V4, host, link.id, "host")
+        known = routers.get(lan, (network, link.a))
+        routers[lan] = min(known, (network, link.a))
+    for lan, (network, router) in routers.items():
+        interface = private_lan_interface(network)
+        address = text6(numbers.lan6[lan] + 1)
+        yield PrivateAddressRow(network, address, V6, router, interface, "gateway")
+        yield PrivateAddressRow(network, text4(numbers.lan4[lan] + 1), V4, router, interface, "gateway")
