@@ -136,7 +136,8 @@ Examples:
   jizuo inventory show inventories/yichun --depth village --json
   jizuo inventory show inventories/yichun 360902105
   jizuo inventory show inventories/yichun 袁州区/慈化镇
-  jizuo inventory show inventories/lab yuanzhou"""
+  jizuo inventory show inventories/lab yuanzhou
+  jizuo inventory show inventories/lab health"""
 )
 @_PATH
 @click.argument("name", required=False)
@@ -149,8 +150,8 @@ Examples:
 def show(path: Path, name: str | None, depth: str | None, as_json: bool) -> None:
     """Print the tree of PATH, or all that is known and derived of the object NAME.
 
-    NAME is the id of a division, site, node, link, system, unit or backup policy, or the name of any of
-    them.
+    NAME is the id of a division, site, node, link, system, unit, backup policy or private network, or the
+    name of any of them.
 
     A division's name may be given with those above it, as 慈化镇/余坊村委会.
 

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from inventories.plan import AddressPlan
-from inventories.records import BackupPolicy, City, Division, Family, Link, Node, NodeRole, Site, System, Unit
+from inventories.private import crossing_prefixes, network_of
+from inventories.records import (
+    BackupPolicy,
+    City,
+    Division,
+    Family,
+    Link,
+    Node,
+    NodeRole,
+    PrivateNetwork,
+    Site,
+    SiteRole,
+    System,
+    Unit,
+)
 from inventories.topology import RoutedNode, Topology
 from inventories.tree import SiteTree
 
@@ -50,7 +64,12 @@ class Inspector:
             "system": city.systems,
             "unit": city.units,
             "policy": city.backups,
+            "network": city.networks,
         }
+
+    @functools.cached_property
+    def _network_of(self) -> Mapping[str, str]:
+        return network_of(self.city)
 
     def find(self, name: str) -> list[Match]:
         """Every object with that id, or else with that name, a division's with those above it or without.
@@ -101,6 +120,7 @@ class Inspector:
             "system": self._system,
             "unit": self._unit,
             "policy": self._policy,
+            "network": self._network,
         }
         return {"object": match.kind, **describe[match.kind](record)}
 
@@ -132,6 +152,7 @@ class Inspector:
             if any(self.city.nodes[node].site == site.id for node in system.nodes)
         ]
         data["systems"] = systems
+        data["networks"] = self._networks_at(site)
         if self.plan is not None:
             plan = self.plan
             data["prefixes"] = _families(lambda family: [str(p) for p in plan.site_prefix(site.id, family)])
@@ -143,12 +164,19 @@ class Inspector:
     def _node(self, node: Node) -> Data:
         data: Data = msgspec.to_builtins(node)
         data["path"] = self.path(self.city.sites[node.site].division)
-        data["dns_name"] = f"{node.id}.{self.city.layout.domain}"
+        if node.id not in self._network_of:  # no public name leads into a private network
+            data["dns_name"] = f"{node.id}.{self.city.layout.domain}"
         if self.plan is not None:
             plan = self.plan
             service = "loopback" if node.role is NodeRole.ROUTER else "address"
             data[service] = _families(lambda family: str(plan.host(node.id, family)))
             data["management"] = _families(lambda family: str(plan.management(node.id, family)))
+        network = self._network_of.get(node.id, "")
+        if network:
+            data["network"] = f"{network} {self.city.networks[network].name}".strip()
+            data |= self._private_lan(network, node.site)
+        elif node.role is NodeRole.ROUTER:
+            data["networks"] = self._networks_of(node)
         routed = self.topology.nodes.get(node.id) if self.topology is not None else None
         if routed is not None:
             data["as_number"] = routed.asn
@@ -219,6 +247,8 @@ class Inspector:
             "site": self.city.nodes[node].site,
             "role": self.city.nodes[node].role.value,
         }
+        if node in self._network_of:
+            data["network"] = self._network_of[node]
         if self.plan is not None:
             plan = self.plan
             data |= _families(lambda family: str(plan.host(node, family)))
@@ -235,12 +265,81 @@ class Inspector:
             "rto": policy.rto,
         }
 
+    def _network(self, network: PrivateNetwork) -> Data:
+        data: Data = msgspec.to_builtins(network)
+        data["unit"] = self._owner(network.unit)
+        hosts: dict[str, list[str]] = {}
+        routers: dict[str, dict[str, None]] = {}
+        for link in self.city.links.values():
+            if link.network == network.id:
+                site = self.city.nodes[link.b].site
+                hosts.setdefault(site, []).append(link.b)
+                routers.setdefault(site, {})[link.a] = None
+        data["sites"] = [
+            {
+                "site": site,
+                "path": self.path(self.city.sites[site].division),
+                "routers": list(routers[site]),
+                **self._private_lan(network.id, site),
+                "hosts": [self._addressed(host) for host in members],
+            }
+            for site, members in hosts.items()
+        ]
+        data |= self._shown_outside(network)
+        return _without_nothing(data)
+
+    def _shown_outside(self, network: PrivateNetwork) -> Data:
+        """How the network meets the public zone: at the border, IPv4 as one address, IPv6 as it is."""
+        if self.plan is None:
+            return {}
+        if not self.plan.border:
+            return {"border": "none: nothing leads from the network into the public zone"}
+        outside = crossing_prefixes(self.city, self.plan)[network.id]
+        return {
+            "border": self.plan.border,
+            "crossing": _crossing(self.plan, network.id),
+            "outside_as": {family.value: outside[family] for family in Family},
+        }
+
+    def _private_lan(self, network: str, site: str) -> Data:
+        if self.plan is None:
+            return {}
+        plan = self.plan
+        return {
+            "lan": _families(lambda family: str(plan.private_lan(network, site, family))),
+            "gateway": _families(lambda family: str(plan.private_gateway(network, site, family))),
+        }
+
+    def _networks_at(self, site: Site) -> list[Data]:
+        """The private networks that have a LAN at a site."""
+        names = dict.fromkeys(
+            self._network_of[node] for node in self.tree.nodes.get(site.id, []) if node in self._network_of
+        )
+        return [{"network": name, **self._private_lan(name, site.id)} for name in names]
+
+    def _networks_of(self, router: Node) -> list[Data]:
+        """The private networks that a router carries: those of its LANs, or on the border all of them."""
+        site = self.city.sites[router.site]
+        if site.role is not SiteRole.BORDER:
+            names = dict.fromkeys(
+                link.network for link in self.city.links.values() if link.network and link.a == router.id
+            )
+            return [{"network": name, **self._private_lan(name, site.id)} for name in names]
+        if self.plan is None:
+            return []
+        return [{"network": name, "crossing": _crossing(self.plan, name)} for name in self.city.networks]
+
     def _unit(self, unit: Unit) -> Data:
         data: Data = msgspec.to_builtins(unit)
         data["systems"] = [
             f"{key} {system.name}" for key, system in self.city.systems.items() if unit.id in system.owners
         ]
         data["policies"] = [key for key, policy in self.city.backups.items() if policy.owner == unit.id]
+        data["networks"] = [
+            f"{key} {network.name}".strip()
+            for key, network in self.city.networks.items()
+            if network.unit == unit.id
+        ]
         return _without_nothing(data)
 
     def _policy(self, policy: BackupPolicy) -> Data:
@@ -252,6 +351,15 @@ class Inspector:
         data["repository"] = self._addressed(policy.repository)
         data["copies"] = [{**self._addressed(node), "in": self._place(node)} for node in policy.copies]
         return _without_nothing(data)
+
+
+def _crossing(plan: AddressPlan, network: str) -> Data:
+    """The border's link into a private network: its public end and its private end, in both families."""
+    ends = {family.value: plan.crossing(network, family) for family in Family}
+    return {
+        end: {family: str(addresses[number]) for family, addresses in ends.items()}
+        for number, end in enumerate(("public_end", "private_end"))
+    }
 
 
 def _families(value: Callable[[Family], Any]) -> Data:
