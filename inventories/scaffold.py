@@ -37,6 +37,8 @@ _LEVELS = list(Level)
 _TEMPLATE = Path(__file__).with_name("city.toml.jinja")
 #: The bits that the city's own sites (core, clouds, backup, operations, departments to come) take in IPv4.
 CITY_BITS = 19
+#: The routers above the city core and at the way to the internet.
+PROVINCE, BORDER = "province-1", "border-1"
 
 
 class ScaffoldError(Exception):
@@ -56,12 +58,18 @@ class CityRequest(NamedTuple):
     partner: str = ""
     #: What the off-site site is called after `offsite-`, in pinyin; the partner's code without.
     partner_name: str = ""
-    #: The city's prefixes and the partner's: the defaults are documentation and benchmark ranges
+    #: The city's prefixes and its neighbours': the defaults are documentation and benchmark ranges
     #: (RFC 3849, 2544, 9637, 5737), for planning on paper and in the lab only.
     ipv6: str = "2001:db8::/32"
     ipv4: str = "198.18.0.0/15"
     partner_ipv6: str = "3fff:363::/32"
-    partner_ipv4: str = "192.0.2.0/24"
+    partner_ipv4: str = "192.0.2.0/25"
+    province_ipv6: str = "3fff:360::/32"
+    province_ipv4: str = "192.0.2.128/25"
+    #: A private AS number (RFC 6996) that no router of the city takes: those count on from the first of the range.
+    province_asn: int = 4210000000
+    internet_ipv6: str = "3fff:f00::/64"
+    internet_ipv4: str = "203.0.113.0/24"
 
 
 class CityRecords(NamedTuple):
@@ -120,11 +128,14 @@ def city_records(divisions: Iterable[Division], request: CityRequest) -> CityRec
     """
     chosen = _chosen(divisions, request)
     access = list(_access_sites(chosen, request))
-    sites = [*_city_sites(request), *access]
+    sites = [*_city_sites(request, chosen[request.city].parent), *access]
     servers = list(_servers(request, chosen))
-    nodes = [*_core_routers(), *servers, *_access_routers(access, chosen)]
+    province = chosen[chosen[request.city].parent]
+    nodes = [*_top_routers(province), *servers, *_access_routers(access, chosen)]
     links = [
         Link(id="core-ab", a="core-a", b="core-b", kind=LinkKind.CORE),
+        *_province_links(),
+        *dual_homed(BORDER, BORDER, LinkKind.UPLINK),
         *(link for server in servers for link in dual_homed(server.id, server.id, LinkKind.SERVER)),
         *(link for site in access for link in _uplinks(site)),
     ]
@@ -135,6 +146,14 @@ def dual_homed(name: str, node: str, kind: LinkKind) -> list[Link]:
     """A node's two links to the city core, one in each plane."""
     return [
         Link(id=f"{name}-{plane}", a=f"core-{plane}", b=node, kind=kind, plane=plane)
+        for plane in (Plane.A, Plane.B)
+    ]
+
+
+def _province_links() -> list[Link]:
+    """The city core's way up, one link in each plane: the province's router is the upper end."""
+    return [
+        Link(id=f"{PROVINCE}-{plane}", a=PROVINCE, b=f"core-{plane}", plane=plane)
         for plane in (Plane.A, Plane.B)
     ]
 
@@ -158,6 +177,7 @@ def _chosen(divisions: Iterable[Division], request: CityRequest) -> dict[str, Di
     """The province, the city with all below it, and the partner city; by level, then by code."""
     known = {division.code: division for division in divisions}
     _expect(known, request.city, Level.CITY, "the city")
+    _expect(known, known[request.city].parent, Level.PROVINCE, "the province above the city")
     if request.partner:
         _expect(known, request.partner, Level.CITY, "the partner city")
         if request.partner == request.city:
@@ -193,16 +213,18 @@ def _expect(known: dict[str, Division], code: str, level: Level, what: str) -> N
         raise ScaffoldError(f"{what} {code} {found.name} is a {found.level.value}, not a {level.value}")
 
 
-def _city_sites(request: CityRequest) -> Iterator[Site]:
+def _city_sites(request: CityRequest, province: str) -> Iterator[Site]:
     def site(name: str, role: SiteRole, plane: Plane = Plane.BOTH) -> Site:
         return Site(id=name, division=request.city, level=Level.CITY, role=role, plane=plane)
 
+    yield Site(id="province", division=province, level=Level.PROVINCE, role=SiteRole.PROVINCE)
     yield site("core-a", SiteRole.CORE, Plane.A)
     yield site("core-b", SiteRole.CORE, Plane.B)
     yield site("cloud", SiteRole.CLOUD)
     yield site("xinchuang", SiteRole.XINCHUANG)
     yield site("backup", SiteRole.BACKUP)
     yield site("operations", SiteRole.OPERATIONS)
+    yield site("border", SiteRole.BORDER)
     if request.partner:
         yield Site(id=_offsite(request), division=request.partner, level=Level.CITY, role=SiteRole.OFFSITE)
 
@@ -224,7 +246,9 @@ def _access_sites(chosen: dict[str, Division], request: CityRequest) -> Iterator
                 yield Site(id=division.code, division=division.code, level=wanted, parent=parent)
 
 
-def _core_routers() -> Iterator[Node]:
+def _top_routers(province: Division) -> Iterator[Node]:
+    """The province's router, which stands here because the core speaks to it; the core's; the border's."""
+    yield Node(id=PROVINCE, site="province", role=NodeRole.ROUTER, name=f"{province.name}骨干路由器")
     for plane in "ab":
         yield Node(
             id=f"core-{plane}",
@@ -232,6 +256,7 @@ def _core_routers() -> Iterator[Node]:
             role=NodeRole.ROUTER,
             name=f"城域核心路由器{plane.upper()}平面",
         )
+    yield Node(id=BORDER, site="border", role=NodeRole.ROUTER, name="互联网接入区边界路由器")
 
 
 def _servers(request: CityRequest, chosen: dict[str, Division]) -> Iterator[Node]:
@@ -290,12 +315,13 @@ def city_toml(records: CityRecords, request: CityRequest) -> str:
         request=request,
         name=names[request.city],
         partner=names.get(request.partner, ""),
+        province=next(division for division in records.divisions if division.level is Level.PROVINCE),
         ipv4=ipv4,
         ipv6=Ipv6Layout(prefix=request.ipv6),
         lans_per_block=1 << (ipv4.lan - ipv4.block),
         city_bits=CITY_BITS,
         city_lans=3 << (ipv4.city_lan - CITY_BITS - 2),
-        city_sites=sum(site.level is Level.CITY and site.division == request.city for site in records.sites),
+        city_sites=sum(_takes_city_lan(site, request) for site in records.sites),
         sizes=sizes,
         smallest=SMALLEST,
         total=total,
@@ -303,6 +329,11 @@ def city_toml(records: CityRecords, request: CityRequest) -> str:
         management_ipv4=management,
         management_ipv6=_management_ipv6(request),
     )
+
+
+def _takes_city_lan(site: Site, request: CityRequest) -> bool:
+    """Whether a site takes one of the city's own LANs: the border has the segment to the internet instead."""
+    return site.level is Level.CITY and site.division == request.city and site.role is not SiteRole.BORDER
 
 
 def _sizes(records: CityRecords, ipv4: Ipv4Layout, names: dict[str, str]) -> list[_Size]:

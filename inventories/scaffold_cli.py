@@ -63,8 +63,10 @@ def new(
     """Write the inventory of a new city into DIRECTORY, which must not exist.
 
     Each county, township and village gets a site, a router and its uplinks; the city gets a core of two
-    planes and one node each for the clouds, backups and operations. Nodes, systems and backups are then
-    added by hand: inventories/yichun shows how.
+    planes, the province's router above it, a border router to the internet, and one node each for the
+    clouds, backups and operations. Nodes, systems and backups are then added by hand: inventories/yichun
+    shows how. The prefixes of the province, the partner and the internet in city.toml are inputs: put
+    the real ones there.
     """
     partner_code, _, partner_name = partner.partition(":")
     request = CityRequest(
