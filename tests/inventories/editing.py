@@ -39,6 +39,8 @@ class Editor:
         self.sites = dict(city.sites)
         self.nodes = dict(city.nodes)
         self.links = dict(city.links)
+        self.units = dict(city.units)
+        self.networks = dict(city.networks)
         self.allocations: Allocations = city.allocations
 
     def city(self) -> City:
@@ -48,6 +50,8 @@ class Editor:
             sites=dict(self.sites),
             nodes=dict(self.nodes),
             links=dict(self.links),
+            units=dict(self.units),
+            networks=dict(self.networks),
             allocations=self.allocations,
         )
 
@@ -122,8 +126,18 @@ def places(plan: AddressPlan) -> Places:
             found["gateway", whose, family] = str(plan.gateway(site.id, family))
             if family is Family.IPV6 or site.level is Level.COUNTY:
                 found["site", whose, family] = str(plan.site_prefix(site.id, family)[0])
+        for network in city.networks:
+            for site, slot in plan.private_sites(network).items():
+                found["slot", f"{network}>{site}", family] = str(slot)
+                found["private lan", f"{network}>{site}", family] = str(
+                    plan.private_lan(network, site, family)
+                )
+            if plan.border:
+                found["crossing", network, family] = str(plan.crossing(network, family)[0])
+        networks = {link.b: link.network for link in city.links.values() if link.network}
         for node in city.nodes.values():
-            whose = f"{node.id}@{node.site}"
+            # In another network, or in none, a host is another one.
+            whose = f"{node.id}@{node.site}/{networks.get(node.id, '')}"
             found["host", whose, family] = str(plan.host(node.id, family))
             found["management", node.id, family] = str(plan.management(node.id, family))
         for link in city.links.values():

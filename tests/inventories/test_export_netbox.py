@@ -24,6 +24,9 @@ FORMS: dict[str, Any] = tomllib.loads((HERE / "netbox_columns.toml").read_text(e
 DNS_NAME = re.compile(r"([0-9A-Za-z_-]+|\*)(\.[0-9A-Za-z_-]+)*\.?")
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,100}")
 
+#: The number of the file of VRFs, which a city without private networks has not.
+VRFS = 6
+
 Table = list[dict[str, str]]
 
 
@@ -33,16 +36,25 @@ Table = list[dict[str, str]]
     ids=lambda path: path.name,
 )
 def tables(request: pytest.FixtureRequest) -> dict[str, Table]:
-    files = render_netbox(build_plan(load_city(request.param)))
-    assert [name[0] for name in files] == list("123456789")  # the order of import
+    city = load_city(request.param)
+    files = render_netbox(build_plan(city))
+    # The order of import is that of the names, and the same number is the same file in every city.
+    assert list(files) == sorted(files)
+    numbers = [int(name[:2]) for name in files]
+    assert numbers == [number for number in range(1, 11) if number != VRFS or city.networks]
     return {
-        re.fullmatch(r"\d-(.*)\.csv", name)[1]: list(csv.DictReader(io.StringIO(text)))  # type: ignore[index]
+        re.fullmatch(r"\d\d-(.*)\.csv", name)[1]: list(csv.DictReader(io.StringIO(text)))  # type: ignore[index]
         for name, text in files.items()
     }
 
 
+def in_vrf(row: dict[str, str], value: str) -> tuple[str, str]:
+    """A prefix or address in its routing table; the global one's name is empty."""
+    return row["vrf"], value
+
+
 def test_columns_are_netbox_s_and_none_that_must_be_is_missing(tables: dict[str, Table]) -> None:
-    assert list(tables) == [name for name in FORMS if name != "netbox"]
+    assert list(tables) == [name for name in FORMS if name != "netbox" and (name != "vrfs" or name in tables)]
     for name, rows in tables.items():
         columns = set(rows[0])
         assert columns <= set(FORMS[name]["columns"]), name
@@ -61,6 +73,9 @@ def test_what_is_named_was_imported_before(tables: dict[str, Table]) -> None:
     for name, rows in tables.items():
         for column, target in FORMS[name].get("names", {}).items():
             table, _, key = target.partition(".")
+            if table == "vrfs" and table not in tables:
+                assert {row[column] for row in rows} == {""}
+                continue
             assert list(tables).index(table) < list(tables).index(name)
             known = {row[key] for row in tables[table]} | {""}
             assert {row[column] for row in rows} <= known, (name, column)
@@ -71,12 +86,12 @@ def test_what_is_named_was_imported_before(tables: dict[str, Table]) -> None:
 def test_nothing_is_there_twice(tables: dict[str, Table]) -> None:
     keys = {
         "sites": ("name",), "devices": ("name",), "interfaces": ("device", "name"), "device-types": ("model",),
-        "prefix-roles": ("name",), "prefixes": ("prefix",), "device-roles": ("name",),
+        "prefix-roles": ("name",), "prefixes": ("vrf", "prefix"), "device-roles": ("name",), "vrfs": ("name",),
     }  # fmt: skip
     for name, key in keys.items():
-        found = Counter(tuple(row[column] for column in key) for row in tables[name])
+        found = Counter(tuple(row[column] for column in key) for row in tables.get(name, []))
         assert [value for value, times in found.items() if times > 1] == [], name
-    addresses = Counter(row["address"].partition("/")[0] for row in tables["ip-addresses"])
+    addresses = Counter(in_vrf(row, row["address"].partition("/")[0]) for row in tables["ip-addresses"])
     assert max(addresses.values()) == 1
 
 
@@ -92,7 +107,10 @@ def test_values_pass_netbox_s_own_checks(tables: dict[str, Table]) -> None:
         if network.num_addresses > 2:  # a network or broadcast address cannot be an interface's
             assert interface.ip != network.network_address, row
             assert interface.version == 6 or interface.ip != network.broadcast_address, row
-        assert DNS_NAME.fullmatch(row["dns_name"])
+        assert (
+            DNS_NAME.fullmatch(row["dns_name"]) or row["vrf"]
+        )  # no public name leads into a private network
+        assert bool(row["dns_name"]) != bool(row["vrf"])
         assert len(row["dns_name"]) <= 255
 
 
@@ -111,12 +129,44 @@ def test_every_device_has_one_primary_address_a_family_and_one_out_of_band(table
 
 
 def test_addresses_lie_in_the_prefixes(tables: dict[str, Table]) -> None:
-    known = {ipaddress.ip_network(row["prefix"]) for row in tables["prefixes"]}
+    """Each in one of its own routing table, and none in a VRF that lies in the public plan alone."""
+    known = {(row["vrf"], ipaddress.ip_network(row["prefix"])) for row in tables["prefixes"]}
     for row in tables["ip-addresses"]:
         holder = ipaddress.ip_interface(row["address"]).network
         around = []
-        while holder not in known:
+        while (row["vrf"], holder) not in known:
             assert holder.prefixlen > 8, row
-            around.append(holder)
+            around.append((row["vrf"], holder))
             holder = holder.supernet()
         known.update(around)
+
+
+@pytest.mark.parametrize("folder", [HERE / "small_city", CITIES / "lab"], ids=lambda path: path.name)
+def test_the_same_ipv4_range_stands_in_two_vrfs(folder: Path) -> None:
+    city = load_city(folder)
+    files = render_netbox(build_plan(city))
+    tables = {name[3:-4]: list(csv.DictReader(io.StringIO(text))) for name, text in files.items()}
+    assert {row["name"]: row["enforce_unique"] for row in tables["vrfs"]} == dict.fromkeys(
+        city.networks, "true"
+    )
+    shared = {network.ipv4 for network in city.networks.values()}
+    assert len(shared) < len(city.networks)
+    for prefix in shared:
+        vrfs = {row["vrf"] for row in tables["prefixes"] if row["prefix"] == prefix}
+        assert vrfs == {network.id for network in city.networks.values() if network.ipv4 == prefix}
+    twice = Counter(row["address"] for row in tables["ip-addresses"])
+    assert any(times > 1 for times in twice.values())
+    ends = {(row["device"], row["name"]): row["vrf"] for row in tables["interfaces"]}
+    for row in tables["ip-addresses"]:  # an address and its interface are in the same table
+        assert ends[row["device"], row["interface"]] == row["vrf"]
+    for link in city.links.values():
+        if link.network:
+            assert ends[link.b, link.id] == ends[link.a, f"lan-{link.network}"] == link.network
+
+
+def test_what_is_a_neighbour_s_is_no_part_of_the_city_s(tables: dict[str, Table]) -> None:
+    roles = {row["prefix"]: (row["role"], row["status"]) for row in tables["prefixes"] if not row["vrf"]}
+    assert roles["3fff:f00::/64"] == ("internet", "active")
+    assert roles["3fff:360::/32"] == ("partner", "container")
+    text = {row["name"]: row["description"] for row in tables["prefix-roles"]}
+    assert "provider" in text["internet"] and "province" in text["partner"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import shutil
 import subprocess
@@ -18,8 +19,8 @@ from inventories.allocation import PlanError
 from inventories.export_zones import allocation_count, render_zones
 from inventories.files import write_files
 from inventories.load import load_city
-from inventories.plan import AddressPlan, build_plan
-from inventories.records import Family, Level, LinkKind, Node, NodeRole
+from inventories.plan import AddressPlan, AddressRow, build_plan
+from inventories.records import Family, Level, LinkKind, Node, NodeRole, SiteRole
 
 from .editing import Editor
 from .test_plan_errors import layout
@@ -77,6 +78,28 @@ def zone_of(zones: Zones, name: dns.name.Name) -> dns.zone.Zone:
     return zones[name]
 
 
+def ours(plan: AddressPlan, row: AddressRow) -> bool:
+    """Whether an address is the city's, by the prefixes of city.toml alone."""
+    layout = plan.city.layout
+    prefixes = (layout.ipv4.prefix, layout.ipv6.prefix, layout.management.ipv4, layout.management.ipv6)
+    address = ipaddress.ip_address(row.address)
+    return any(address in ipaddress.ip_network(prefix) for prefix in prefixes)
+
+
+def test_no_zone_says_who_stands_in_a_private_network(branch: AddressPlan) -> None:
+    """But for the border's crossing, as which the network's hosts show outside."""
+    assert branch.city.networks
+    texts = "".join(render_zones(branch).values())
+    hosts = {row.host for row in branch.private_addresses() if row.role == "host"}
+    for row in branch.private_addresses():
+        assert not re.search(rf" {re.escape(row.address)}$", texts, re.MULTILINE)
+    for host in hosts:
+        assert not re.search(rf"^{host} IN ", texts, re.MULTILINE)
+        assert re.search(rf"^{host}\.management IN AAAA ", texts, re.MULTILINE)
+    for network in branch.city.networks:
+        assert f" IN PTR from-{network}.{branch.border}.{branch.city.layout.domain}.\n" in texts
+
+
 def test_bind_accepts_every_zone(plan: AddressPlan, tmp_path: Path) -> None:
     checker = shutil.which(CHECKER)
     assert checker, f"{CHECKER} is missing: apt-get install bind9-utils"
@@ -118,14 +141,13 @@ def test_the_checker_sees_a_broken_zone(editor: Editor, tmp_path: Path) -> None:
 
 
 def test_forward_and_reverse_say_the_same(branch: AddressPlan, zones: Zones) -> None:
-    """Every address has its name, and all but a partner's their way back."""
+    """Every address has its name, and all but a neighbour's and the provider's their way back."""
     domain = dns.name.from_text(branch.city.layout.domain)
     forward: dict[str, set[str]] = defaultdict(set)
     backward = 0
     for row in branch.addresses():
         forward[row.dns_name].add(row.address)
-        partner = branch.city.sites[branch.city.nodes[row.host].site].division in branch.city.layout.partners
-        if partner and row.role == "host":  # the partner's own zones answer for its prefixes
+        if not ours(branch, row):  # their own zones answer for their prefixes
             assert not any(dns.reversename.from_address(row.address).is_subdomain(origin) for origin in zones)
             continue
         backward += 1
@@ -144,7 +166,13 @@ def test_forward_and_reverse_say_the_same(branch: AddressPlan, zones: Zones) -> 
 def test_a_whole_city_has_every_record(plan: AddressPlan) -> None:
     texts = "".join(render_zones(plan).values())
     rows = list(plan.addresses())
-    own = [row for row in rows if not (row.role == "host" and plan.city.nodes[row.host].role == "offsite")]
+    own = [row for row in rows if ours(plan, row)]
+    strangers = {row.host for row in rows if not ours(plan, row)}
+    assert {plan.city.sites[plan.city.nodes[host].site].role for host in strangers} == {
+        SiteRole.OFFSITE,
+        SiteRole.PROVINCE,
+        SiteRole.BORDER,
+    }
     assert len(re.findall(r" IN A [0-9.]+$", texts, re.MULTILINE)) == sum(
         row.family == "ipv4" for row in rows
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -137,8 +138,15 @@ def test_an_empty_file_is_the_only_problem(small_city: Path, name: str, content:
 def test_optional_files_may_be_absent(small_city: Path) -> None:
     for name in OPTIONAL:
         (small_city / name).unlink()
+    # Who stands in a private network of which there is no file is told, once for each.
+    problems = problems_of(small_city)
+    assert {Path(problem.file).name for problem in problems} == {"links.csv"}
+    assert len(problems) == 3
+    assert all("private-networks.csv" in problem.fix for problem in problems)
+    links = small_city / "links.csv"
+    links.write_text(re.sub("(health|civil)$", "", links.read_text(encoding="utf-8"), flags=re.MULTILINE))
     city = load_city(small_city)
-    assert (city.units, city.systems, city.backups, city.allocations) == ({}, {}, {}, {})
+    assert (city.units, city.systems, city.backups, city.networks, city.allocations) == ({}, {}, {}, {}, {})
 
 
 @pytest.mark.parametrize(("name", "mistyped"), [("systems.csv", "system.csv"), ("sites.csv", "Sites.CSV")])

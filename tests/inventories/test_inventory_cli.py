@@ -166,7 +166,7 @@ def test_the_tree_as_json_holds_every_site_and_node(small_city: Path) -> None:
     assert sorted(node for site in found for node in site["nodes"]) == sorted(city.nodes)  # type: ignore[attr-defined]
     assert tree["counts"]["systems"] == len(city.systems)
     counties = json.loads(run("show", small_city, "--json", "--depth", "county").stdout)
-    assert {site["level"] for site in walk(counties["sites"])} == {"city", "county"}
+    assert {site["level"] for site in walk(counties["sites"])} == {"province", "city", "county"}
 
 
 def described(folder: Path, name: str) -> list[dict[str, object]]:
@@ -212,7 +212,7 @@ def test_a_division_is_found_by_code_name_and_path(small_city: Path) -> None:
     plan = build_plan(load_city(small_city))
     assert site["prefixes"]["ipv6"] == [str(p) for p in plan.site_prefix("360902105201", Family.IPV6)]
     assert site["lan"]["ipv4"] == str(plan.lan("360902105201", Family.IPV4))
-    assert [node["node"] for node in site["nodes"]] == ["yufang", "client-1"]
+    assert [node["node"] for node in site["nodes"]] == ["yufang", "client-1", "health-1", "civil-1"]
 
 
 def test_systems_units_policies_links_and_the_city(small_city: Path) -> None:
@@ -247,9 +247,96 @@ def test_every_object_of_the_lab_can_be_shown() -> None:
         city.units,
         city.systems,
         city.backups,
+        city.networks,
     ):
+        assert records
         for key in records:
             assert described(LAB, key)
+
+
+def test_a_private_network_is_shown_with_its_sites_hosts_and_border(small_city: Path) -> None:
+    plan = build_plan(load_city(small_city))
+    [network] = described(small_city, "health")
+    assert network == described(small_city, "卫生健康专网")[0]
+    assert (network["object"], network["vni"]) == ("network", 1001)
+    assert network["unit"] == "health-commission 市卫健委"
+    village, zone = network["sites"]  # type: ignore[misc]
+    assert (village["site"], village["routers"]) == ("360902105201", ["yufang"])
+    assert village["path"] == "江西省/宜春市/袁州区/慈化镇/余坊村委会"
+    assert (zone["site"], zone["routers"]) == ("360902400", ["zone"])
+    for family in Family:
+        key = family.value
+        assert village["lan"][key] == str(plan.private_lan("health", "360902105201", family))
+        assert village["gateway"][key] == str(plan.private_gateway("health", "360902105201", family))
+        assert village["hosts"][0][key] == str(plan.host("health-1", family))
+        public, private = map(str, plan.crossing("health", family))
+        crossing = network["crossing"]
+        assert isinstance(crossing, dict)
+        assert (crossing["public_end"][key], crossing["private_end"][key]) == (public, private)
+    assert [host["node"] for site in (village, zone) for host in site["hosts"]] == ["health-1", "health-2"]
+    assert network["border"] == "border-1"
+    # IPv4 is translated at the border, to the private end; IPv6 is not.
+    outside = {"ipv4": f"{plan.crossing('health', Family.IPV4)[1]}/32", "ipv6": "3fff:100::/48"}
+    assert network["outside_as"] == outside
+
+
+def test_hosts_and_routers_say_in_which_private_network_they_stand(small_city: Path) -> None:
+    plan = build_plan(load_city(small_city))
+    [host] = described(small_city, "health-1")
+    assert host["network"] == "health 卫生健康专网"
+    assert host["lan"] == {f.value: str(plan.private_lan("health", "360902105201", f)) for f in Family}
+    assert host["gateway"] == {
+        f.value: str(plan.private_gateway("health", "360902105201", f)) for f in Family
+    }
+    assert "dns_name" not in host  # no public name leads there
+    [other] = described(small_city, "civil-1")
+    assert host["address"]["ipv4"] == other["address"]["ipv4"]  # type: ignore[index]
+    assert host["address"]["ipv6"] != other["address"]["ipv6"]  # type: ignore[index]
+    [outsider] = described(small_city, "client-1")
+    assert "network" not in outsider and "dns_name" in outsider
+    [router] = described(small_city, "yufang")
+    assert [row["network"] for row in router["networks"]] == ["health", "civil"]  # type: ignore[attr-defined]
+    [village] = described(small_city, "360902105201")
+    site = village["site"]
+    assert isinstance(site, dict)
+    assert [row["network"] for row in site["networks"]] == ["health", "civil"]
+    assert [node.get("network", "") for node in site["nodes"]] == ["", "", "health", "civil"]
+    [unit] = described(small_city, "health-commission")
+    assert unit["networks"] == ["health 卫生健康专网"]
+    [link] = described(small_city, "yufang-h1")
+    assert link["network"] == "health"
+
+
+def test_the_border_and_the_province_are_shown(small_city: Path) -> None:
+    plan = build_plan(load_city(small_city))
+    [border] = described(small_city, "border-1")
+    crossings = {row["network"]: row["crossing"] for row in border["networks"]}  # type: ignore[attr-defined]
+    assert set(crossings) == {"health", "civil"}
+    assert crossings["civil"]["public_end"]["ipv6"] == str(plan.crossing("civil", Family.IPV6)[0])
+    [site] = described(small_city, "border")
+    assert site["prefixes"] == {"ipv4": ["203.0.113.0/25"], "ipv6": ["3fff:f00::/64"]}
+    assert site["gateway"] == {"ipv4": "203.0.113.1", "ipv6": "3fff:f00::1"}
+    [province] = described(small_city, "province-1")
+    assert province["as_number"] == 4210000000
+    assert province["loopback"] == {"ipv4": "203.0.113.130", "ipv6": "3fff:360::2"}
+    links = {str(link["peer"]): link for link in province["links"]}  # type: ignore[attr-defined]
+    assert {peer: link["relation"] for peer, link in links.items()} == {"core-a": "down", "core-b": "down"}
+
+
+def test_a_network_of_a_city_without_border_leads_nowhere(small_city: Path) -> None:
+    for file, rows in (("sites.csv", "border,"), ("nodes.csv", "border-1,"), ("nodes.csv", "internet-1,")):
+        drop(small_city / file, rows)
+    drop(small_city / "links.csv", "border-")
+    [network] = described(small_city, "health")
+    assert str(network["border"]).startswith("none")
+    assert "crossing" not in network and "outside_as" not in network
+
+
+def drop(file: Path, beginning: str) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(beginning)]
+    assert len(kept) < len(lines)
+    file.write_text("".join(kept), encoding="utf-8")
 
 
 def test_an_unknown_name_and_a_name_of_many(small_city: Path) -> None:
@@ -294,6 +381,20 @@ def test_columns_are_explained_and_their_examples_are_right() -> None:
     [network] = [row for row in rows if (row["file"], row["column"]) == ("systems.csv", "network")]
     assert network["values"] == "one of public, private, internet, police, other, none"
     assert "divisions.csv" not in run("columns", "systems.csv").stdout
+    network = run("columns", "private-networks.csv").stdout
+    assert "whole number from 1 to 16777215" in network and "RFC 7348" in network
+    assert "VXLAN" not in run("columns", "nodes.csv").stdout
+    for file, words in {
+        "sites.csv": ("province, core, border",),
+        "nodes.csv": ("debian, dnf, vrp, comware",),
+        "city.toml": ("[internet]", "asn of its router"),
+    }.items():
+        assert all(
+            word in " ".join(row["values"] + row["meaning"] for row in rows if row["file"] == file)
+            for word in words
+        )
+    [internet] = [row for row in rows if (row["file"], row["column"]) == ("city.toml", "internet")]
+    assert (internet["values"], internet["required"]) == ("table", False)
     wrong = run("columns", "system.csv")
     assert wrong.exit_code != 0
     assert "systems.csv" in wrong.stderr

@@ -8,10 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from netaddr import IPAddress, IPNetwork
 
 from inventories.load import load_city
 from inventories.plan import CITY_ITSELF, AddressPlan, build_plan
-from inventories.records import Family, Level, LinkKind, NodeRole, SiteRole
+from inventories.private import network_of
+from inventories.records import Family, LinkKind, NodeRole, SiteRole
 
 from .editing import Editor
 
@@ -28,6 +30,11 @@ def plan(request: pytest.FixtureRequest) -> AddressPlan:
 @pytest.fixture(scope="module")
 def small() -> AddressPlan:
     return build_plan(load_city(SMALL))
+
+
+def at(plan: AddressPlan, node: str) -> SiteRole:
+    """The role of the site at which a node stands."""
+    return plan.city.sites[plan.city.nodes[node].site].role
 
 
 def test_every_prefix_lies_in_its_parent_and_apart_from_its_siblings(plan: AddressPlan) -> None:
@@ -71,6 +78,8 @@ def test_no_address_is_given_twice_and_each_stands_where_its_role_says(plan: Add
     }
     for row in rows:
         role = wanted[row.role]
+        if role == "lan" and at(plan, row.host) is SiteRole.BORDER:
+            role = "internet"
         around = {
             str(ipaddress.ip_network(f"{row.address}/{length}", strict=False))
             for length in lengths[role]
@@ -81,10 +90,14 @@ def test_no_address_is_given_twice_and_each_stands_where_its_role_says(plan: Add
 
 def test_every_node_has_a_service_and_a_management_address_in_both_families(plan: AddressPlan) -> None:
     found = Counter((row.host, row.role, row.family) for row in plan.addresses())
+    private = Counter((row.host, row.role, row.family) for row in plan.private_addresses())
     for node in plan.city.nodes.values():
-        role = "loopback" if node.role is NodeRole.ROUTER else "host"
+        ours = node.role is NodeRole.ROUTER and at(plan, node.id) is not SiteRole.PROVINCE
+        role = "loopback" if ours else "host"
         for family in Family:
-            assert found[node.id, role, family] == 1
+            # A host of a private network has its service address there, and none that the public zone knows.
+            stands = (found, private) if node.id not in network_of(plan.city) else (private, found)
+            assert [table[node.id, role, family] for table in stands] == [1, 0]
             assert found[node.id, "management", family] == 1
 
 
@@ -106,37 +119,47 @@ def test_rows_say_what_the_methods_say(plan: AddressPlan) -> None:
             assert rows[node.id, "mgmt0", "management", family].address == str(
                 plan.management(node.id, family)
             )
-            if node.role is NodeRole.ROUTER:
+            network = network_of(city).get(node.id)
+            if network:
+                assert plan.host(node.id, family) in plan.private_lan(network, node.site, family)
+            elif node.role is NodeRole.ROUTER and at(plan, node.id) is SiteRole.PROVINCE:
+                partner = city.layout.partners[city.sites[node.site].division]
+                assert rows[node.id, "lo", "host", family].address == str(plan.host(node.id, family))
+                assert plan.host(node.id, family) in IPNetwork(getattr(partner, family.value))
+            elif node.role is NodeRole.ROUTER:
                 assert rows[node.id, "lo", "loopback", family].address == str(plan.host(node.id, family))
                 assert plan.host(node.id, family) in plan.loopback_pool(plan.owner(node.site), family)
             else:
                 assert plan.host(node.id, family) in plan.lan(node.site, family)
-    lans = {(row.site, row.family): row.prefix for row in plan.prefixes() if row.role == "lan"}
+    lans = {(row.site, row.family): row.prefix for row in plan.prefixes() if row.role in ("lan", "internet")}
     for site in city.sites.values():
         for family in Family:
             assert lans[site.id, family] == str(plan.lan(site.id, family))
+            if site.role is SiteRole.BORDER:
+                assert plan.site_prefix(site.id, family) == [plan.lan(site.id, family)]
             assert plan.gateway(site.id, family) == plan.lan(site.id, family)[1]
 
 
 def test_a_county_is_one_prefix_in_each_family(plan: AddressPlan) -> None:
     for site in plan.city.sites.values():
         owner = plan.owner(site.id)
-        partner = site.division in plan.city.layout.partners
+        # What a neighbour gives lies outside the city's prefixes.
+        outside = site.division in plan.city.layout.partners or site.role is SiteRole.BORDER
         for family in Family:
             whole = plan.county_prefix(owner, family)
             if owner != CITY_ITSELF or family is V4:  # the city's own IPv6 infrastructure is slot 0
                 assert plan.infrastructure(owner, family) in whole
-            assert (plan.lan(site.id, family) in whole) != partner
-            if site.level is not Level.CITY:
+            assert (plan.lan(site.id, family) in whole) != outside
+            if site.role is SiteRole.ACCESS:
                 assert all(prefix in whole for prefix in plan.site_prefix(site.id, family))
 
 
-def test_access_sites_with_a_router_have_a_gateway(plan: AddressPlan) -> None:
+def test_lans_with_a_router_have_a_gateway(plan: AddressPlan) -> None:
     city = plan.city
     wanted = {
         node.site
         for node in city.nodes.values()
-        if node.role is NodeRole.ROUTER and city.sites[node.site].role is SiteRole.ACCESS
+        if node.role is NodeRole.ROUTER and at(plan, node.id) in (SiteRole.ACCESS, SiteRole.BORDER)
     }
     for family in Family:
         rows = {
@@ -144,12 +167,71 @@ def test_access_sites_with_a_router_have_a_gateway(plan: AddressPlan) -> None:
         }
         assert set(rows) == {f"gateway.{site}.{city.layout.domain}" for site in wanted}
         assert all(city.nodes[row.host].site in name.split(".") for name, row in rows.items())
+        for row in rows.values():
+            assert row.address == str(plan.gateway(city.nodes[row.host].site, family))
+
+
+def test_two_private_networks_have_the_same_ipv4_addresses_and_ipv6_ones_of_their_own(
+    small: AddressPlan,
+) -> None:
+    assert small.city.networks["health"].ipv4 == small.city.networks["civil"].ipv4
+    found: dict[Family, list[str]] = {V4: [], V6: []}
+    for row in small.private_addresses():
+        found[row.family].append(row.address)
+    assert len(found[V4]) > len(set(found[V4]))
+    assert len(found[V6]) == len(set(found[V6]))
+    within = Counter((row.network, row.address) for row in small.private_addresses())
+    assert set(within.values()) == {1}
+
+
+def test_private_rows_say_what_the_methods_say(plan: AddressPlan) -> None:
+    city = plan.city
+    wanted: set[tuple[str, str, str, str, str]] = set()
+    lans = {(row.network, row.site, row.family, row.prefix) for row in plan.private_prefixes() if row.site}
+    for link in city.links.values():
+        if link.network:
+            site = city.nodes[link.b].site
+            for family in Family:
+                gateway = str(plan.private_gateway(link.network, site, family))
+                wanted.add((link.network, str(plan.host(link.b, family)), link.b, link.id, "host"))
+                wanted.add((link.network, gateway, link.a, f"lan-{link.network}", "gateway"))
+                lan = str(plan.private_lan(link.network, site, family))
+                assert (link.network, site, family, lan) in lans
+    rows = [(row.network, row.address, row.host, row.interface, row.role) for row in plan.private_addresses()]
+    assert set(rows) == wanted
+    assert len(rows) == len(wanted)
+    assert all(city.sites[site].role is SiteRole.ACCESS for _, site, _, _ in lans)
+    wholes = {(row.network, row.family): row.prefix for row in plan.private_prefixes() if not row.parent}
+    assert wholes == {
+        (network.id, family): getattr(network, family.value)
+        for network in city.networks.values()
+        for family in Family
+    }
+    for row in plan.private_prefixes():
+        if row.parent:
+            assert row.parent == wholes[row.network, row.family]
+            assert ipaddress.ip_network(row.prefix).subnet_of(ipaddress.ip_network(row.parent))  # type: ignore[arg-type]
+
+
+def test_no_public_row_says_anything_of_a_private_network_but_the_border_s_crossing(
+    plan: AddressPlan,
+) -> None:
+    for network in plan.city.networks.values():
+        for family in Family:
+            prefix = IPNetwork(getattr(network, family.value))
+            public = [row.address for row in plan.addresses() if row.family is family]
+            assert not any(address in prefix for address in map(IPAddress, public))
+            names = {
+                row.address: row.dns_name for row in plan.addresses() if row.interface == f"to-{network.id}"
+            }
+            for end, way in zip(plan.crossing(network.id, family), ("to", "from"), strict=True):
+                assert names[str(end)] == f"{way}-{network.id}.{plan.border}.{plan.city.layout.domain}"
 
 
 def test_text_is_as_rfc_5952_says(plan: AddressPlan) -> None:
-    for row in plan.addresses():
+    for row in (*plan.addresses(), *plan.private_addresses()):
         assert row.address == str(ipaddress.ip_address(row.address))
-    for prefix in plan.prefixes():
+    for prefix in (*plan.prefixes(), *plan.private_prefixes()):
         assert prefix.prefix == str(ipaddress.ip_network(prefix.prefix))
 
 
@@ -175,6 +257,13 @@ def test_the_small_city_by_hand(small: AddressPlan) -> None:
     assert str(small.link_prefix("cihua-up", V4)) == "198.18.4.2/31"  # a /22 of loopbacks stands before
     assert str(small.host("offsite-1", V6)) == "3fff:363::2"
     assert str(small.host("offsite-1", V4)) == "192.0.2.2"
+    assert str(small.host("province-1", V6)) == "3fff:360::2"  # a host of the province's own prefix
+    assert str(small.host("province-1", V4)) == "203.0.113.130"
+    assert str(small.gateway("border", V6)) == "3fff:f00::1"
+    assert str(small.host("internet-1", V4)) == "203.0.113.2"
+    assert str(small.private_lan("health", "360902105201", V4)) == "198.51.100.16/28"  # slot 0 is nobody's
+    assert str(small.host("health-1", V4)) == str(small.host("civil-1", V4)) == "198.51.100.18"
+    assert str(small.host("health-1", V6)) == "3fff:100:0:1::2"
     assert str(small.management("core-a", V6)) == "2001:db8:ff00::1"
     assert str(small.management("core-b", V4)) == "198.19.240.2"
 

@@ -46,7 +46,7 @@ def test_the_table_fits_80_columns_and_shows_the_tree(small_city: Path) -> None:
         line.split() == ["360902105201", "余坊村委会", "2001:db8:102:200::/56", "198.18.16.96/28"]
         for line in lines
     )
-    assert lines[-1] == "122 prefixes (68 IPv6, 54 IPv4), 162 addresses (81 IPv6, 81 IPv4)"
+    assert lines[-1] == "140 prefixes (77 IPv6, 63 IPv4), 206 addresses (103 IPv6, 103 IPv4)"
 
 
 def test_prefixes_are_not_taken_for_emoji(small_city: Path) -> None:
@@ -80,6 +80,29 @@ def test_csv_has_the_stable_columns_and_every_row(small_city: Path, tmp_path: Pa
     assert numbers == sorted(numbers, key=lambda address: (address.version, int(address)))
 
 
+def test_private_networks_have_tables_of_their_own(small_city: Path, tmp_path: Path) -> None:
+    assert run(small_city, "--format", "csv", "--out", tmp_path).exit_code == 0
+    made = build_plan(load_city(small_city))
+    for name, columns, rows in (
+        ("private-prefixes.csv", "network,prefix,family,role,division,site,parent", made.private_prefixes()),
+        ("private-addresses.csv", "network,address,family,host,interface,role", made.private_addresses()),
+    ):
+        head, *found = csv.reader(io.StringIO((tmp_path / name).read_text(encoding="utf-8")))
+        assert ",".join(head) == columns
+        assert {tuple(row) for row in found} == {tuple(map(str, row)) for row in rows}
+        keys = [(row[0], ip.version, int(ip)) for row in found for ip in [ipaddress.ip_network(row[1])[0]]]
+        assert keys == sorted(keys)
+    # In the public tables an address stands once, whatever departments bring along.
+    public = [row.address for row in made.addresses()]
+    assert not {"198.51.100.17", "198.51.100.18"} & set(public)
+
+
+def test_a_city_without_private_networks_has_the_same_tables(tmp_path: Path) -> None:
+    assert run(YICHUN, "--format", "csv", "--out", tmp_path).exit_code == 0
+    for name in ("private-prefixes.csv", "private-addresses.csv"):
+        assert len((tmp_path / name).read_text(encoding="utf-8").splitlines()) == 1
+
+
 def test_the_order_of_rows_in_the_inventory_does_not_matter(small_city: Path, tmp_path: Path) -> None:
     before = run(small_city, "--format", "json").stdout
     lines = (small_city / "nodes.csv").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -94,6 +117,9 @@ def test_json_says_what_csv_says(small_city: Path, tmp_path: Path) -> None:
         assert data["addresses"] == list(csv.DictReader(file))
     with (tmp_path / "prefixes.csv").open(encoding="utf-8") as file:
         assert data["prefixes"] == list(csv.DictReader(file))
+    for name in ("prefixes", "addresses"):
+        with (tmp_path / f"private-{name}.csv").open(encoding="utf-8") as file:
+            assert data[f"private_{name}"] == list(csv.DictReader(file)) != []
     assert (data["name"], data["division"]) == ("宜春市", "3609")
 
 
@@ -142,6 +168,8 @@ def test_diff_says_nothing_when_nothing_differs(small_city: Path, tmp_path: Path
     for file in (
         tmp_path / "csv" / "addresses.csv",
         tmp_path / "csv" / "prefixes.csv",
+        tmp_path / "csv" / "private-addresses.csv",
+        tmp_path / "csv" / "private-prefixes.csv",
         tmp_path / "json" / "plan.json",
     ):
         assert run(small_city, "--diff", file).exit_code == 0
@@ -175,6 +203,44 @@ def test_diff_tells_added_removed_and_changed(small_city: Path, tmp_path: Path, 
     ]
     assert len(told) == 10
     assert {change["what"] for change in told} == {"added", "removed", "changed"}
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_diff_tells_one_private_network_from_another(small_city: Path, tmp_path: Path, form: str) -> None:
+    """The host of health is numbered anew; that of civil has the same address and is left alone."""
+    run(small_city, "--allocate")
+    run(small_city, "--format", form, "--out", tmp_path)
+    break_file(
+        small_city,
+        "allocations.csv",
+        "health-360902105201/host,health-1,2",
+        "health-360902105201/host,health-1,9",
+    )
+    result = run(small_city, "--diff", tmp_path)
+    assert result.exit_code == 2
+    lines = result.stdout.splitlines()
+    assert lines[:2] == [
+        "~ health 198.51.100.18 ipv4 health-1 yufang-h1 host",
+        "  -> health 198.51.100.25 ipv4 health-1 yufang-h1 host",
+    ]
+    assert lines[-1] == "0 added, 0 removed, 2 changed"
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_an_export_from_before_private_networks_had_none(small_city: Path, tmp_path: Path, form: str) -> None:
+    run(small_city, "--format", form, "--out", tmp_path)
+    if form == "csv":
+        for name in ("private-prefixes.csv", "private-addresses.csv"):
+            (tmp_path / name).unlink()
+    else:
+        data = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+        old = {key: value for key, value in data.items() if not key.startswith("private_")}
+        (tmp_path / "plan.json").write_text(json.dumps(old), encoding="utf-8")
+    result = run(small_city, "--diff", tmp_path)
+    assert result.exit_code == 2
+    made = build_plan(load_city(small_city))
+    rows = [*made.private_prefixes(), *made.private_addresses()]
+    assert result.stdout.splitlines()[-1] == f"{len(rows)} added, 0 removed, 0 changed"
 
 
 def test_a_renamed_division_is_no_difference(small_city: Path, tmp_path: Path) -> None:
@@ -267,16 +333,18 @@ def test_a_plan_that_cannot_be_names_file_and_line(small_city: Path) -> None:
     result = run(small_city)
     assert result.exit_code == 1
     assert "city.toml:" in result.stderr
-    assert "IPv4 management addresses at the city level of 宜春市 (3609): 16 are needed" in result.stderr
+    assert "IPv4 management addresses at the city level of 宜春市 (3609): 22 are needed" in result.stderr
 
 
 def test_usage_names_the_fullest(small_city: Path) -> None:
     lines = run(small_city, "--usage").stdout.splitlines()
-    assert lines[-1] == "fullest: sites of the city itself (/48 and /25) of 宜春市 (3609), 12%"
+    assert lines[-1] == (
+        "fullest: LANs of the private network health (/28 of 198.51.100.0/24) of 宜春市 (3609), 20%"
+    )
     assert any(line.split()[:4] == ["360902", "袁州区", "1/254", "2/192"] for line in lines)
     rows = [json.loads(line) for line in run(small_city, "--usage", "--format", "json").stdout.splitlines()]
     management = next(row for row in rows if row["resource"] == "IPv4 management addresses")
-    assert (management["used"], management["gone"], management["capacity"]) == (16, 0, 254)
+    assert (management["used"], management["gone"], management["capacity"]) == (22, 0, 254)
 
 
 def test_usage_counts_the_slots_of_what_is_gone(small_city: Path) -> None:
@@ -284,8 +352,8 @@ def test_usage_counts_the_slots_of_what_is_gone(small_city: Path) -> None:
         file.write("management,gone,3\n")
     rows = [json.loads(line) for line in run(small_city, "--usage", "--format", "json").stdout.splitlines()]
     management = next(row for row in rows if row["resource"] == "IPv4 management addresses")
-    assert (management["used"], management["gone"]) == (16, 1)
-    assert any("16+1" in line for line in run(small_city, "--usage").stdout.splitlines())
+    assert (management["used"], management["gone"]) == (22, 1)
+    assert any("22+1" in line for line in run(small_city, "--usage").stdout.splitlines())
 
 
 def test_options_that_do_not_go_together_are_refused(small_city: Path) -> None:

@@ -30,6 +30,7 @@ TIGHT = Layout(
     ),
     management=Management(ipv4="198.19.240.0/26", ipv6="2001:db8:e000::/64"),
     partners=load_city(SMALL).layout.partners,
+    internet=load_city(SMALL).layout.internet,
 )
 
 
@@ -136,9 +137,11 @@ class Edits(RuleBasedStateMachine):
         """What comes back takes its old place, as the file still has it."""
         self.remember()
         node = self.editor.nodes[data.draw(st.sampled_from(sorted(self.editor.nodes)))]
+        links = {link.id: link for link in self.editor.links.values() if node.id in (link.a, link.b)}
         self.editor.remove_node(node.id)
         self.settle()
         self.editor.nodes[node.id] = node
+        self.editor.links |= links
         self.settle()
 
     @rule(data=st.data())
@@ -178,6 +181,8 @@ class Edits(RuleBasedStateMachine):
             return
         rows = [row.address for row in self.plan.addresses()]
         assert len(rows) == len(set(rows))
+        private = [(row.network, row.address) for row in self.plan.private_addresses()]
+        assert len(private) == len(set(private))
         for family in Family:
             lans = sorted(
                 (lan.first, lan.last)

@@ -146,10 +146,32 @@ SITES = [
         "sites.csv", "cloud,3609,city,cloud,both,\n", "cloud,3609,city,cloud,both,▸360902\n", ("no parent",)
     ),
     Case("sites.csv", "pingxiang,3603,city", "pingxiang,▸3609,city", ("off-site", "another prefecture city")),
-    Case("sites.csv", "pingxiang,3603,city", "pingxiang,▸36,city", ("unknown partner", "[partners.36]")),
+    Case(
+        "sites.csv", "pingxiang,3603,city", "pingxiang,▸36,city", ("the province", "another prefecture city")
+    ),
     Case("sites.csv", "backup,3609,city", "▸Backup,3609,city", ("'Backup'", "write 'backup'")),
     Case(
-        "sites.csv", "operations,3609,city,operations", "operations,3609,city,▸ops", ("'ops'", "one of core")
+        "sites.csv",
+        "operations,3609,city,operations",
+        "operations,3609,city,▸ops",
+        ("'ops'", "one of province, core, border"),
+    ),
+    Case("sites.csv", "province,36,province", "province,36,▸city", ("of level city", "write province")),
+    Case("sites.csv", "province,36,province", "province,▸3609,province", ("stands in", "write 36")),
+    Case(
+        "sites.csv",
+        "province,36,province,province,both,",
+        "province,36,province,province,both,▸core-a",
+        ("no parent",),
+    ),
+    Case("sites.csv", "border,3609,city", "border,▸3603,city", ("a border site stands in", "write 3609")),
+    Case("sites.csv", "border,3609,city", "border,3609,▸province", ("of level province", "write city")),
+    Case("sites.csv", "border,3609,city,border,both,", "border,3609,city,border,both,▸3609", ("no parent",)),
+    Case(
+        "sites.csv",
+        "border,3609,city,border,both,\n",
+        "border,3609,city,border,both,\n▸border-b,3609,city,▸border,both,\n",
+        ("second border", "tracks connections", "has no node"),
     ),
 ]
 NODES = [
@@ -158,7 +180,12 @@ NODES = [
     Case("nodes.csv", "cloud-1,cloud,cloud", "▸cloud_1,cloud,cloud", ("'cloud_1'", "write 'cloud-1'")),
     Case("nodes.csv", "cloud-1,cloud,cloud", "▸ｃloud-1,cloud,cloud", ("full-width", "write 'cloud-1'")),
     Case("nodes.csv", "client-1,360902105201,client", "client-1,360902105201,▸Client", ("; client?",)),
-    Case("nodes.csv", "节点1,debian,x86_64,xinchuang", "节点1,▸centos,x86_64,xinchuang", ("debian, dnf",)),
+    Case(
+        "nodes.csv",
+        "节点1,debian,x86_64,xinchuang",
+        "节点1,▸centos,x86_64,xinchuang",
+        ("debian, dnf, vrp, comware",),
+    ),
     Case("nodes.csv", "节点1,debian,x86_64,xinchuang", "节点1,debian,▸x86,xinchuang", ("; x86_64?",)),
     Case(
         "nodes.csv", "节点1,debian,x86_64,xinchuang", "节点1,debian,x86_64,▸government", ("write xinchuang",)
@@ -168,6 +195,33 @@ NODES = [
         "client-2,",
         "▸client-1,360902105001,client,,,,\nclient-2,",
         ("duplicate id 'client-1'", "another id"),
+    ),
+    Case(
+        "nodes.csv", "政务云节点1,debian", "政务云节点1,▸vrp", ("a router's", "cloud node", "debian or dnf")
+    ),
+    Case(
+        "nodes.csv",
+        "终端1,debian,x86_64,none\nclient-2",
+        "终端1,▸comware,x86_64,none\nclient-2",
+        ("a client",),
+    ),
+    Case(
+        "nodes.csv",
+        "internet-1,",
+        "▸border-2,▸border,router,,,,\ninternet-1,",
+        ("a second router, border-2 beside border-1", "has one router"),
+    ),
+    Case(
+        "nodes.csv",
+        "internet-1,",
+        "▸province-2,▸province,router,,,,\ninternet-1,",
+        ("a second router, province-2 beside province-1", "a province site has one router"),
+    ),
+    Case(
+        "nodes.csv",
+        "internet-1,",
+        "▸office-1,▸province,client,,,,\ninternet-1,",
+        ("stands at the province site", "access or border"),
     ),
 ]
 LINKS = [
@@ -213,6 +267,131 @@ LINKS = [
     Case(
         "links.csv", "yufang-c1,yufang,client-1,access", "yufang-c1,yufang,▸client-1,uplink", ("kind access",)
     ),
+    Case(
+        "links.csv",
+        "juwei-c2,cihua-juwei,client-2",
+        "juwei-c2,cihua,▸client-2",
+        ("on the LAN of", "within a site"),
+    ),
+    Case(
+        "links.csv",
+        "juwei-c2,cihua-juwei,client-2",
+        "juwei-c2,▸client-1,▸client-2",
+        ("router of the host's",),
+    ),
+    Case(
+        "links.csv",
+        "yufang-c1,yufang,client-1,access,both,\n",
+        "yufang-c1,yufang,client-1,access,both,\nx-1,yufang,▸client-1,access,both,health\n",
+        ("client-1 has an access link already, yufang-c1", "public or of a private network"),
+    ),
+    Case(
+        "links.csv",
+        "prov-a,province-1,core-a,",
+        "prov-a,▸core-a,province-1,",
+        ("core-a (city core) is not above province-1 (province province)", "a is the upper one, province-1"),
+    ),
+    Case("links.csv", "prov-a,province-1,core-a,", "prov-a,▸province-1,yuanzhou,", ("not above",)),
+    Case("links.csv", "border-a,core-a,border-1,", "border-a,▸border-1,core-a,", ("swap the ends", "core-a")),
+    Case("links.csv", "border-a,core-a,border-1,", "border-a,▸border-1,yuanzhou,", ("not above", "the core")),
+    Case(
+        "links.csv", "prov-b,province-1,core-b,uplink,b", "prov-b,▸province-1,core-b,core,b", ("core link",)
+    ),
+    Case(
+        "links.csv",
+        "health-1,access,both,health",
+        "health-1,access,both,▸helth",
+        ("'helth', an unknown private network", "did you mean 'health'", "private-networks.csv"),
+    ),
+    Case(
+        "links.csv",
+        "yufang-up,cihua,yufang,uplink,both,",
+        "yufang-up,cihua,yufang,uplink,both,▸health",
+        ("uplink", "leave it empty"),
+    ),
+    Case(
+        "links.csv",
+        "internet-1,access,both,",
+        "internet-1,access,both,▸health",
+        ("at site border", "access sites"),
+    ),
+    Case("links.csv", "yufang-h1,yufang", "▸lan-health,yufang", ("taken",)),
+    Case("links.csv", "yufang-h1,yufang", "▸to-health,yufang", ("taken",)),
+]
+NETWORKS = [
+    Case(
+        "private-networks.csv",
+        "health,health-commission",
+        "health,▸health-comission",
+        ("unknown unit", "'health-commission'"),
+    ),
+    Case("private-networks.csv", ",1002,", ",▸1001,", ("vni 1001 is that of the network health", "16777215")),
+    Case("private-networks.csv", ",1002,", ",▸0,", ("1 to 16777215",)),
+    Case("private-networks.csv", ",1002,", ",▸16777216,", ("1 to 16777215",)),
+    Case("private-networks.csv", "\nhealth,", "\n▸Health,", ("'Health'", "write 'health'")),
+    Case(
+        "private-networks.csv",
+        "\ncivil,",
+        "\n▸health-bureau,health-commission,1003,10.0.0.0/16,3fff:300::/48,28,\ncivil,",
+        ("13 characters", "at most 11"),
+    ),
+    Case(
+        "private-networks.csv",
+        "1001,198.51.100.0/24",
+        "1001,▸198.51.100.0",
+        ("no IPv4 prefix", "198.51.100.0/24"),
+    ),
+    Case("private-networks.csv", "1001,198.51.100.0/24", "1001,▸198.51.100.9/24", ("no IPv4 prefix",)),
+    Case("private-networks.csv", "1001,198.51.100.0/24", "1001,▸3fff:900::/48", ("no IPv4 prefix",)),
+    Case("private-networks.csv", "3fff:100::/48", "▸198.51.101.0/24", ("no IPv6 prefix", "3fff:100::/48")),
+    Case(
+        "private-networks.csv",
+        "1001,198.51.100.0/24",
+        "1001,▸198.51.100.0/28",
+        ("no room for LANs of /28", "/27 or shorter"),
+    ),
+    Case(
+        "private-networks.csv",
+        "3fff:100::/48",
+        "▸3fff:100::/64",
+        ("no room for LANs of /64", "/63 or shorter"),
+    ),
+    Case(
+        "private-networks.csv",
+        "1001,198.51.100.0/24",
+        "1001,▸127.0.0.0/16",
+        ("loopback", "RFC 1122", "department's own"),
+    ),
+    Case("private-networks.csv", "3fff:100::/48", "▸fe80::/48", ("RFC 4291",)),
+    Case(
+        "private-networks.csv",
+        "1001,198.51.100.0/24",
+        "1001,▸198.18.9.0/24",
+        ("overlaps the city's", "apart from 198.18.0.0/15"),
+    ),
+    Case(
+        "private-networks.csv", "1001,198.51.100.0/24", "1001,▸203.0.113.192/26", ("overlaps partner 36's",)
+    ),
+    Case(
+        "private-networks.csv",
+        "1001,198.51.100.0/24",
+        "1001,▸203.0.113.64/26",
+        ("overlaps the internet segment",),
+    ),
+    Case(
+        "private-networks.csv",
+        "1001,198.51.100.0/24",
+        "1001,▸▸198.19.240.0/24",
+        ("the city's", "management's"),
+    ),
+    Case(
+        "private-networks.csv",
+        "3fff:200::/48",
+        "▸3fff:100::/40",
+        ("overlaps that of the network health", "IPv6 is not translated at the border"),
+    ),
+    Case("private-networks.csv", "3fff:200::/48,28", "3fff:200::/48,▸30", ("8 to 29",)),
+    Case("private-networks.csv", "lan4,name", "▸lan,name", ("'lan'",)),
 ]
 PREFIXES = [
     Case("city.toml", '"198.18.0.0/15"', '▸"198.18.1.0/15"', ("bits set", "write 198.18.0.0/15")),
@@ -257,6 +436,35 @@ PREFIXES = [
     Case(
         "city.toml", '[partners.3603]\nipv4 = "192.0.2.0/24"\n', "[partners.▸3603]\n", ("'ipv4' is missing",)
     ),
+    Case("city.toml", '"3fff:360::/32"', '▸"3fff:360::/96"', ("no room for a LAN", "/64 or shorter")),
+    Case(
+        "city.toml", '"203.0.113.128/25"', '▸"203.0.113.128/31"', ("a gateway and a host", "/30 or shorter")
+    ),
+    Case(
+        "city.toml",
+        '"203.0.113.128/25"',
+        '▸"192.0.2.128/25"',
+        ("partners.36.ipv4", "overlaps partners.3603.ipv4"),
+    ),
+    Case(
+        "city.toml",
+        "asn = 4210000000",
+        "asn = ▸4200000005",
+        ("among the city's own", "4200000000 to 4200000255"),
+    ),
+    Case("city.toml", "asn = 4210000000", "asn = ▸4294967295", ("0 to 4294967294",)),
+    Case(
+        "city.toml", '"203.0.113.0/25"', '▸"203.0.113.0/24"', ("internet.ipv4", "overlaps partners.36.ipv4")
+    ),
+    Case("city.toml", '"203.0.113.0/25"', '▸"203.0.113.0/31"', ("internet.ipv4", "/30 or shorter")),
+    Case("city.toml", '"203.0.113.0/25"', '▸"3fff:f01::/64"', ("an IPv6 prefix", "write an IPv4 prefix")),
+    Case("city.toml", '"3fff:f00::/64"', '▸"3fff:f00::/48"', ("no single segment", "such as 3fff:f00::/64")),
+    Case("city.toml", '"3fff:f00::/64"', '▸"3fff:f00::/127"', ("no room for a LAN", "/64 or shorter")),
+    Case("city.toml", '"3fff:f00::/64"', '▸"2001:db8:77::/64"', ("internet.ipv6", "overlaps ipv6.prefix")),
+    Case("city.toml", '"3fff:f00::/64"', '▸"fe80::/64"', ("RFC 4291", "a prefix of your own")),
+    Case("city.toml", "[internet]\n", "[internet]\nnew_connections = ▸0\n", ("1 to 1000000",)),
+    Case("city.toml", "[internet]\n", "[internet]\n▸connections = 9\n", ("'connections'", "new_connections")),
+    Case("city.toml", '[internet]\nipv4 = "203.0.113.0/25"\n', "[▸internet]\n", ("'ipv4' is missing",)),
 ]
 SYSTEMS = [
     Case(
@@ -363,12 +571,6 @@ BACKUPS = [
 ADDED = [
     Case("systems.csv", "tcp://ops-1:9090", "▸tcp://ops-1:0", ("port 0", "1 to 65535")),
     Case(
-        "divisions.csv",
-        "36,江西省,province,\n3609,宜春市,city,36\n3603,萍乡市,city,36\n",
-        "3609,宜春市,city,▸36\n3603,萍乡市,city,▸36\n",
-        ("unknown division", "add the row of 36"),
-    ),
-    Case(
         "nodes.csv",
         "client-2,",
         "▸extra,▸cloud,operations,,,,\nclient-2,",
@@ -386,25 +588,13 @@ ADDED = [
     Case(
         "links.csv",
         "yufang-up,",
-        "x-1,cihua,▸client-2,access,both\nyufang-up,",
-        ("on the LAN of", "within a site"),
-    ),
-    Case(
-        "links.csv",
-        "yufang-up,",
-        "x-1,▸client-1,▸client-2,access,both\nyufang-up,",
-        ("router of the host's",),
-    ),
-    Case(
-        "links.csv",
-        "yufang-up,",
-        "x-1,yufang,▸cihua,access,both\nyufang-up,",
+        "x-1,yufang,▸cihua,access,both,\nyufang-up,",
         ("at the router", "kind uplink"),
     ),
     Case(
         "links.csv",
         "yufang-up,",
-        "x-1,▸yuanzhou,fengcheng,uplink,both\nyufang-up,",
+        "x-1,▸yuanzhou,fengcheng,uplink,both,\nyufang-up,",
         ("not above", "higher level"),
     ),
     Case("divisions.csv", "36,江西省,province,\n", "36,江西省,province,▸35\n", ("'35'", "add the row of 35")),
@@ -457,7 +647,7 @@ ADDED = [
 
 @pytest.mark.parametrize(
     "case",
-    [*DIVISIONS, *SITES, *NODES, *LINKS, *PREFIXES, *SYSTEMS, *BACKUPS, *ADDED],
+    [*DIVISIONS, *SITES, *NODES, *LINKS, *NETWORKS, *PREFIXES, *SYSTEMS, *BACKUPS, *ADDED],
     ids=lambda case: f"{case.file} {case.words[0]}",
 )
 def test_one_broken_thing_is_one_problem_in_its_place(small_city: Path, case: Case) -> None:

@@ -19,7 +19,7 @@ def told(folder: Path) -> list[str]:
 
 def test_the_small_city_has_no_problem(small_city: Path) -> None:
     city = load_city(small_city)
-    assert len(city.sites) == 14
+    assert len(city.sites) == 16
     assert city.systems["gov-data-portal"].rpo == 4 * 3600
     assert city.systems["egov-extranet"].nodes == ("core-a", "core-b")
     assert city.backups["gov-service"].rto == 15 * 60
@@ -51,17 +51,17 @@ def test_everything_is_reported_at_once_in_order_of_files_and_lines(small_city: 
 
 
 def test_a_missing_uplink_is_one_problem_at_the_highest_site_behind_it(small_city: Path) -> None:
-    break_file(small_city, "links.csv", "cihua-up,yuanzhou,cihua,uplink,both\n", "")
+    break_file(small_city, "links.csv", "cihua-up,yuanzhou,cihua,uplink,both,\n", "")
     [problem] = told(small_city)
     assert problem.startswith(
         "sites.csv:11:1: site 360902105 cannot be reached from the core: its node cihua "
     )
-    assert "nor 4 more nodes behind it" in problem
+    assert "nor 6 more nodes behind it" in problem
     assert problem.endswith("add a link from a reachable node to cihua in links.csv")
 
 
 def test_one_of_two_uplinks_is_enough(small_city: Path) -> None:
-    break_file(small_city, "links.csv", "yz-b,core-b,yuanzhou,uplink,b\n", "")
+    break_file(small_city, "links.csv", "yz-b,core-b,yuanzhou,uplink,b,\n", "")
     assert told(small_city) == []
 
 
@@ -69,7 +69,7 @@ def test_a_site_without_node_is_an_orphan(small_city: Path) -> None:
     break_file(
         small_city, "nodes.csv", "guanyuan,360902400001,router,官园社区接入路由器,debian,x86_64,none\n", ""
     )
-    break_file(small_city, "links.csv", "guanyuan-up,zone,guanyuan,uplink,both\n", "")
+    break_file(small_city, "links.csv", "guanyuan-up,zone,guanyuan,uplink,both,\n", "")
     [problem] = told(small_city)
     assert problem.startswith(
         "sites.csv:15:1: site 360902400001 cannot be reached from the core: it has no node"
@@ -96,6 +96,65 @@ def test_an_off_site_copy_in_the_same_city_is_no_off_site_copy(small_city: Path)
     )
 
 
+def test_a_division_that_is_gone_is_unknown_wherever_it_is_named(small_city: Path) -> None:
+    break_file(small_city, "divisions.csv", "36,江西省,province,\n", "")
+    problems = told(small_city)
+    assert [problem.split(": ")[0] for problem in problems] == [
+        "city.toml:34:11",
+        "divisions.csv:2:15",
+        "divisions.csv:3:15",
+        "sites.csv:16:10",
+    ]
+    assert all("'36', an unknown division" in problem for problem in problems)
+
+
+def test_an_off_site_city_without_prefixes_is_no_partner(small_city: Path) -> None:
+    table = '[partners.3603]\nipv4 = "192.0.2.0/24"\nipv6 = "3fff:363::/32"\n'
+    break_file(small_city, "city.toml", table, "")
+    [problem] = told(small_city)
+    assert problem.startswith("sites.csv:8:19: division is '3603', an unknown partner; ")
+    assert problem.endswith("add [partners.3603] to city.toml")
+
+
+def test_the_province_needs_prefixes_and_an_as_number(small_city: Path) -> None:
+    break_file(small_city, "city.toml", "asn = 4210000000\n", "")
+    [problem] = told(small_city)
+    assert problem == (
+        "sites.csv:16:10: the province's router at province has no AS number; "
+        "add asn to [partners.36] in city.toml: the province gives it"
+    )
+    table = '[partners.36]\nipv4 = "203.0.113.128/25"\nipv6 = "3fff:360::/32"\n'
+    break_file(small_city, "city.toml", table, "")
+    [problem] = told(small_city)
+    assert problem.startswith("sites.csv:16:10: division is '36', an unknown partner; ")
+
+
+def test_the_border_needs_to_know_where_it_leads(small_city: Path) -> None:
+    break_file(small_city, "city.toml", '[internet]\nipv4 = "203.0.113.0/25"\nipv6 = "3fff:f00::/64"\n', "")
+    [problem] = told(small_city)
+    assert problem == (
+        "sites.csv:17:18: border site border leads to the internet, and city.toml says nothing of it; "
+        "add [internet] with ipv4 and ipv6 to city.toml"
+    )
+
+
+@pytest.mark.parametrize("system", ["vrp", "comware", "dnf"])
+def test_a_router_may_be_no_linux(small_city: Path, system: str) -> None:
+    break_file(small_city, "nodes.csv", "袁州区汇聚路由器,debian", f"袁州区汇聚路由器,{system}")
+    assert told(small_city) == []
+    assert load_city(small_city).nodes["yuanzhou"].os_family == system
+
+
+def test_two_private_networks_may_have_the_same_ipv4_range(small_city: Path) -> None:
+    """The small city has two such; their IPv4 may also be the special range of private use (RFC 1918)."""
+    rows = (small_city / "private-networks.csv").read_text(encoding="utf-8")
+    assert rows.count("198.51.100.0/24") == 2
+    (small_city / "private-networks.csv").write_text(
+        rows.replace("198.51.100.0/24", "10.0.0.0/8"), encoding="utf-8"
+    )
+    assert told(small_city) == []
+
+
 def test_management_may_lie_in_the_last_county_of_the_city_or_apart(small_city: Path) -> None:
     break_file(small_city, "city.toml", 'ipv4 = "198.19.240.0/24"', 'ipv4 = "10.9.0.0/16"')
     break_file(small_city, "city.toml", 'ipv6 = "2001:db8:ff00::/64"', 'ipv6 = "fd00:9::/64"')
@@ -114,7 +173,7 @@ def test_a_duplicate_is_found_a_thousand_rows_later(small_city: Path) -> None:
         units.write("data-bureau,另一个局\n")
     [problem] = told(small_city)
     assert problem == (
-        "units.csv:1004:1: duplicate id 'data-bureau', first in line 2; give one of the two another id"
+        "units.csv:1006:1: duplicate id 'data-bureau', first in line 2; give one of the two another id"
     )
 
 
@@ -160,9 +219,9 @@ def test_an_access_site_of_another_city_is_none_of_this_city(small_city: Path) -
     with (small_city / "nodes.csv").open("a", encoding="utf-8") as nodes:
         nodes.write("anyuan,360302,router,,,,\n")
     with (small_city / "links.csv").open("a", encoding="utf-8") as links:
-        links.write("ay-a,core-a,anyuan,uplink,a\n")
+        links.write("ay-a,core-a,anyuan,uplink,a,\n")
     [problem] = told(small_city)
     assert problem == (
-        "sites.csv:16:8: division 360302 is not below the city 3609; "
+        "sites.csv:18:8: division 360302 is not below the city 3609; "
         "remove the site, or change division in city.toml"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from netaddr import IPNetwork
 
 from inventories.load import load_city
 from inventories.plan import build_plan
-from inventories.records import Division, Family, Ipv4Layout, Level, NodeRole, SiteRole
+from inventories.records import Division, Family, Ipv4Layout, Level, NodeRole, Plane, SiteRole
 from inventories.scaffold import CityRequest, ScaffoldError, city_records, scaffold
 from inventories.scaffold_cli import new, read_divisions, write_new
 from inventories.sizing import Demand, capacity, demands, smallest_size
+from inventories.topology import Relation, build_topology
 
 DIVISIONS = Path(__file__).parents[2] / "inventories" / "yichun" / "divisions.csv"
 LAYOUT = Ipv4Layout(prefix="198.18.0.0/15")
@@ -55,7 +57,7 @@ def test_new_city_loads_and_plans_in_both_families(tmp_path: Path) -> None:
     plan = build_plan(city)
     for family in Family:
         assert len({plan.host(node, family) for node in city.nodes}) == len(city.nodes)
-    assert "2794" not in done.output and "3030 nodes" in done.output
+    assert "2794" not in done.output and "3032 nodes" in done.output
 
 
 def test_statistics_may_be_compressed(tmp_path: Path) -> None:
@@ -155,7 +157,48 @@ def test_sizes_hold_what_the_plan_puts_into_them(tmp_path: Path, shape: tuple[in
 def test_cells_are_csv_of_the_records_fields() -> None:
     text = scaffold(_small_city(1, 1), CityRequest("3608", "x.example"))["links.csv"]
     rows = list(csv.reader(text.splitlines()))
-    assert rows[0] == ["id", "a", "b", "kind", "plane"]
-    assert rows[1] == ["core-ab", "core-a", "core-b", "core", "both"]
-    assert ["u360802-b", "core-b", "r360802", "uplink", "b"] in rows
-    assert ["u360802000000", "r360802000", "r360802000000", "uplink", "both"] in rows
+    assert rows[0] == ["id", "a", "b", "kind", "plane", "network"]
+    assert rows[1] == ["core-ab", "core-a", "core-b", "core", "both", ""]
+    assert ["u360802-b", "core-b", "r360802", "uplink", "b", ""] in rows
+    assert ["u360802000000", "r360802000", "r360802000000", "uplink", "both", ""] in rows
+
+
+def test_a_new_city_has_the_province_above_and_a_border(tmp_path: Path) -> None:
+    write_new(tmp_path / "city", scaffold(_small_city(1, 1), CityRequest("3608", "x.example")))
+    city = load_city(tmp_path / "city")
+    assert (city.sites["province"].division, city.sites["province"].level) == ("36", Level.PROVINCE)
+    topology = build_topology(city, build_plan(city))
+    cores = {("core-a", Plane.A), ("core-b", Plane.B)}
+    province = topology.nodes["province-1"]
+    assert {(row.node, row.plane) for row in province.neighbors} == cores
+    assert {row.relation for row in province.neighbors} == {Relation.DOWN}
+    assert province.asn == city.layout.partners["36"].asn == 4210000000
+    others = {node.asn for name, node in topology.nodes.items() if name != "province-1"}
+    assert province.asn not in others  # a session between two AS numbers is external
+    border = topology.nodes["border-1"]
+    assert {(row.node, row.plane) for row in border.neighbors} == cores
+    assert {row.relation for row in border.neighbors} == {Relation.UP}
+    assert city.sites[city.nodes["border-1"].site].role is SiteRole.BORDER
+
+
+def test_what_is_not_the_city_s_is_an_input_in_ranges_of_documentation(tmp_path: Path) -> None:
+    """RFC 5737 and RFC 9637 (in IPv6), and what a person reads in city.toml says so."""
+    divisions = _small_city(1, 1)
+    text = scaffold(divisions, CityRequest("3608", "x.example", partner="3601"))["city.toml"]
+    data = tomllib.loads(text)
+    tables = {"partners.36": data["partners"]["36"], "partners.3601": data["partners"]["3601"]}
+    tables["internet"] = data["internet"]
+    documentation = [IPNetwork(p) for p in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "3fff::/20")]
+    for name, table in tables.items():
+        for key in ("ipv4", "ipv6"):
+            prefix = IPNetwork(table[key])
+            assert any(prefix in network for network in documentation if network.version == prefix.version)
+        comment = text.partition(f"\n[{name}]\n")[0].rpartition("\n\n")[2].replace("\n# ", " ")
+        assert comment.startswith("# ") and "input" in comment, name
+    assert 4200000000 <= data["partners"]["36"]["asn"] <= 4294967294  # RFC 6996
+
+
+def test_a_city_needs_its_province_among_the_divisions() -> None:
+    rows = [row for row in _small_city(1, 1) if row.level is not Level.PROVINCE]
+    with pytest.raises(ScaffoldError, match="the province above the city 36 is not among the divisions"):
+        scaffold(rows, CityRequest("3608", "x.example"))

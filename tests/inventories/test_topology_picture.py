@@ -22,15 +22,12 @@ from inventories.picture.pictures import city_picture, county_picture
 from inventories.plan import build_plan
 from inventories.records import (
     City,
-    Division,
     Family,
-    Internet,
     Level,
     Link,
     LinkKind,
     Node,
     NodeRole,
-    Partner,
     Plane,
     PrivateNetwork,
     Site,
@@ -42,32 +39,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def with_everything(city: City) -> City:
-    """The city with a province, a border and a private network, whether it had them or not."""
-    if any(site.role is SiteRole.PROVINCE for site in city.sites.values()):
-        return city
-    layout = msgspec.structs.replace(
-        city.layout,
-        partners={
-            **city.layout.partners,
-            "36": Partner(ipv4="203.0.113.0/25", ipv6="3fff:360::/32", asn=4210000000),
-        },
-        internet=Internet(ipv4="203.0.113.128/25", ipv6="3fff:f00::/64"),
-    )
-    sites = {
-        "province": Site(id="province", division="36", level=Level.PROVINCE, role=SiteRole.PROVINCE),
-        "border": Site(id="border", division="3609", level=Level.CITY, role=SiteRole.BORDER),
-    }
+    """The city, which has a province and a border, with a private network and a host of the internet too."""
     nodes = {
-        "province-1": Node(id="province-1", site="province", role=NodeRole.ROUTER, name="省级骨干路由器"),
-        "border-1": Node(id="border-1", site="border", role=NodeRole.ROUTER, name="互联网接入区边界路由器"),
         "internet-1": Node(id="internet-1", site="border", role=NodeRole.CLIENT),
         "office-1": Node(id="office-1", site="360981", role=NodeRole.CLIENT, name="丰城市卫健委终端"),
     }
     links = [
-        Link(id="prov-a", a="province-1", b="core-a", plane=Plane.A),
-        Link(id="prov-b", a="province-1", b="core-b", plane=Plane.B),
-        Link(id="border-a", a="core-a", b="border-1", plane=Plane.A),
-        Link(id="border-b", a="core-b", b="border-1", plane=Plane.B),
         Link(id="border-i1", a="border-1", b="internet-1", kind=LinkKind.ACCESS),
         Link(id="fc-h1", a="r360981", b="office-1", kind=LinkKind.ACCESS, network="health"),
     ]
@@ -81,9 +58,6 @@ def with_everything(city: City) -> City:
     )
     return msgspec.structs.replace(
         city,
-        layout=layout,
-        divisions={**city.divisions, "36": Division(code="36", name="江西省", level=Level.PROVINCE)},
-        sites=city.sites | sites,
         nodes=city.nodes | nodes,
         links=city.links | {link.id: link for link in links},
         networks={"health": network},
@@ -356,14 +330,31 @@ def test_a_plane_or_a_site_that_is_missing_shows(yichun: City) -> None:
 
 def test_what_a_city_has_not_is_not_drawn(pictures: dict[str, str]) -> None:
     everything = "\n".join(labels(pictures["yichun-everything"]))
-    for name in ("省级骨干 · 江西省", "互联网接入区", "卫生健康专网", "prov-b"):
+    for name in ("省级骨干 · 江西省", "互联网接入区", "卫生健康专网", "province-1-b"):
         assert name in everything
     assert "未连接" not in labels(pictures["yichun-everything"])  # but for the legend's words
-    bare = load_city(ROOT / "tests" / "inventories" / "small_city")
-    shown = "\n".join(labels(picture(bare)))
-    if not any(site.role is SiteRole.BORDER for site in bare.sites.values()):
-        assert "互联网接入区" not in shown
+    whole = load_city(ROOT / "tests" / "inventories" / "small_city")
+    bare = without_neighbours(whole)
+    names = ("省级骨干 · 江西省", "互联网接入区", "卫生健康专网")
+    drawn, shown = ("\n".join(labels(picture(city))) for city in (whole, bare))
+    assert all(name in drawn for name in names)
+    assert not any(name in shown for name in names)
     assert "None" not in shown
+
+
+def without_neighbours(city: City) -> City:
+    """The city without province, border and private networks."""
+    gone = {site.id for site in city.sites.values() if site.role in (SiteRole.PROVINCE, SiteRole.BORDER)}
+    private = {link.b for link in city.links.values() if link.network}
+    nodes = {name: node for name, node in city.nodes.items() if node.site not in gone and name not in private}
+    return msgspec.structs.replace(
+        city,
+        sites={name: site for name, site in city.sites.items() if name not in gone},
+        nodes=nodes,
+        links={name: link for name, link in city.links.items() if {link.a, link.b} <= set(nodes)},
+        networks={},
+        policy=None,
+    )
 
 
 def test_names_from_files_are_escaped(lab: City) -> None:

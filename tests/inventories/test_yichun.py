@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from inventories.load import load_city
 from inventories.plan import AddressPlan, build_plan
 from inventories.records import (
+    NO_LINUX,
     City,
     Cloud,
     Family,
@@ -101,7 +104,7 @@ def test_every_division_below_the_city_has_a_site_and_every_site_a_router(yichun
         Level.VILLAGE: 2794,
     }
     routers = Counter(row.site for row in yichun.nodes.values() if row.role is NodeRole.ROUTER)
-    assert routers == Counter([*access, "core-a", "core-b"])
+    assert routers == Counter([*access, "core-a", "core-b", "province", "border"])
 
 
 def test_zones_are_county_level_peers_with_villages_directly_below(yichun: City) -> None:
@@ -125,6 +128,52 @@ def test_uplinks_make_one_tree_with_two_planes_at_its_top(yichun: City) -> None:
             assert uplinks[f"r{site.id}"] == [(f"r{site.parent}", Plane.BOTH)]
 
 
+def test_the_core_has_the_province_above_and_the_border_below_in_both_planes(yichun: City) -> None:
+    ends = {(row.a, row.b): row.plane for row in yichun.links.values() if row.kind is LinkKind.UPLINK}
+    for core, plane in (("core-a", Plane.A), ("core-b", Plane.B)):
+        assert ends["province-1", core] is plane
+        assert ends[core, "border-1"] is plane
+    assert [row.id for row in yichun.nodes.values() if row.site in ("province", "border")] == [
+        "province-1",
+        "border-1",
+    ]
+
+
+def test_what_others_give_is_that_of_the_lab_and_the_off_site_node_is_where_it_was(
+    yichun: City, plan: AddressPlan
+) -> None:
+    lab = load_city(YICHUN.parent / "lab")
+    assert (yichun.layout.partners, yichun.layout.internet) == (lab.layout.partners, lab.layout.internet)
+    # Narrowing a neighbour's prefix at its end moves nobody: 192.0.2.0/24 became /25 when the province came.
+    assert [str(plan.host("offsite-1", family)) for family in Family] == ["192.0.2.2", "3fff:363::2"]
+    assert [str(plan.host("province-1", family)) for family in Family] == ["192.0.2.130", "3fff:360::2"]
+
+
+def test_a_private_network_is_added_as_the_readme_says(tmp_path: Path) -> None:
+    """The rows of the README itself, and one host: nobody else's address moves."""
+    folder = Path(shutil.copytree(YICHUN, tmp_path / "yichun"))
+    readme = (YICHUN / "README.md").read_text(encoding="utf-8")
+    [rows] = re.findall(r"```\n( *id,unit,vni,.*?)```", readme, re.DOTALL)
+    (folder / "private-networks.csv").write_text(textwrap.dedent(rows), encoding="utf-8")
+    with (folder / "nodes.csv").open("a", encoding="utf-8") as nodes:
+        nodes.write("health-1,360902105201,client,余坊村卫生室终端,debian,x86_64,none\n")
+    with (folder / "links.csv").open("a", encoding="utf-8") as links:
+        links.write("yufang-h1,r360902105201,health-1,access,both,health\n")
+    before, after = build_plan(load_city(YICHUN)), build_plan(load_city(folder))
+    assert set(before.addresses()) <= set(after.addresses())
+    assert {row.host for row in after.private_addresses()} == {"health-1", "r360902105201"}
+    assert sum(map(len, after.new_allocations.values())) == 5  # two sites, the host twice, the crossing
+
+
+def test_numbers_in_the_readme_are_those_of_the_files() -> None:
+    readme = (YICHUN / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+\.csv)` \| ([\d,]+) \|", readme, re.MULTILINE)
+    assert {name for name, _ in rows} == {path.name for path in YICHUN.glob("*.csv")}
+    for name, number in rows:
+        lines = (YICHUN / name).read_text(encoding="utf-8").splitlines()
+        assert int(number.replace(",", "")) == len(lines) - 1, name
+
+
 def test_every_server_stands_in_both_planes(yichun: City) -> None:
     servers = {row.id for row in yichun.nodes.values() if row.role is not NodeRole.ROUTER}
     links = {(row.a, row.b) for row in yichun.links.values() if row.kind is LinkKind.SERVER}
@@ -136,7 +185,7 @@ def test_every_server_stands_in_both_planes(yichun: City) -> None:
 
 def test_domestic_cloud_is_a_mix_of_families_and_architectures(yichun: City) -> None:
     nodes = [row for row in yichun.nodes.values() if row.cloud is Cloud.XINCHUANG]
-    assert {row.os_family for row in nodes} == set(OperatingSystemFamily)
+    assert {row.os_family for row in nodes} == set(OperatingSystemFamily) - NO_LINUX
     assert {row.architecture.value for row in nodes} == {"x86_64", "aarch64", "loongarch64"}
 
 
@@ -171,7 +220,7 @@ def test_city_plans_in_both_families_with_room_to_grow(yichun: City, plan: Addre
     for node in yichun.nodes:
         for family, addresses in seen.items():
             addresses.add(str(plan.host(node, family)))
-    assert {family: len(addresses) for family, addresses in seen.items()} == dict.fromkeys(Family, 3057)
+    assert {family: len(addresses) for family, addresses in seen.items()} == dict.fromkeys(Family, 3059)
     for row in plan.usage():
         if row.level in (Level.CITY, Level.COUNTY):
             assert row.used <= row.capacity * 15 / 16, row
