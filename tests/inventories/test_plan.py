@@ -208,6 +208,7 @@ def test_private_rows_say_what_the_methods_say(plan: AddressPlan) -> None:
         for family in Family
     }
     for row in plan.private_prefixes():
+        assert row.division == (city.sites[row.site].division if row.site else city.layout.division)
         if row.parent:
             assert row.parent == wholes[row.network, row.family]
             assert ipaddress.ip_network(row.prefix).subnet_of(ipaddress.ip_network(row.parent))  # type: ignore[arg-type]
