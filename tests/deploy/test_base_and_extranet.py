@@ -87,7 +87,7 @@ def test_ipv6_is_no_less_protected(city: FakeCity) -> None:
             # Tunnels are IPv6 alone; DHCP has other ports in each family.
             if "dport" not in text or "builtin:vxlan" in text or "rogue DHCP" in text:
                 continue
-            generic = re.sub(r"(@\w+?)[46]\b", r"\1", re.sub(r"saddr [0-9a-f:.]+", "saddr NEIGHBOUR", text))
+            generic = re.sub(r"(@\w+?)[46]\b", r"\1", re.sub(r"([sd]addr) [0-9a-f:./]+", r"\1 ADDRESS", text))
             generic = generic.replace("ip ttl", "ip hops").replace("ip6 hoplimit", "ip6 hops")
             if re.search(r"\bip ", generic):
                 four.add(generic)

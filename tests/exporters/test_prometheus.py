@@ -185,7 +185,7 @@ def test_a_real_prometheus_scrapes_and_alerts(
             # nothing exports a host's metrics here but the rule waits before it says so
             prometheus.wait_for(
                 'count(ALERTS{alertname="NodeExporterDown", alertstate="pending"})',
-                lambda found: list(found.values()) == ["14"],
+                lambda found: list(found.values()) == ["21"],
             )
             rules = json.loads(namespace.get("http://[::1]:9090/api/v1/rules"))
             groups = rules["data"]["groups"]
