@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import textwrap
 from typing import Any, NamedTuple
 
 import click
@@ -74,7 +75,8 @@ class FrontDoor(click.Group):
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
         if arguments and arguments[0] not in COMMANDS:
-            context.fail(f"no such command: {arguments[0]}; the commands are:\n  {', '.join(COMMANDS)}")
+            known = textwrap.fill(", ".join(COMMANDS), 76, initial_indent="  ", subsequent_indent="  ")
+            context.fail(f"no such command: {arguments[0]}; the commands are:\n{known}")
         return super().resolve_command(context, arguments)
 
 

@@ -87,6 +87,8 @@ def test_ipv6_is_no_less_protected(city: FakeCity) -> None:
             # Tunnels are IPv6 alone; DHCP has other ports in each family.
             if "dport" not in text or "builtin:vxlan" in text or "rogue DHCP" in text:
                 continue
+            # A set of the policy is named by what is in it: a family's set has its twin in the same place.
+            text = re.sub(r"@policy[46]_[0-9a-f]+", "@policy", text)
             generic = re.sub(r"(@\w+?)[46]\b", r"\1", re.sub(r"([sd]addr) [0-9a-f:./]+", r"\1 ADDRESS", text))
             generic = generic.replace("ip ttl", "ip hops").replace("ip6 hoplimit", "ip6 hops")
             if re.search(r"\bip ", generic):
