@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,29 @@ def broken(on: Execute, host: str, breaks: str, heals: str) -> Iterator[None]:
 
 
 Before = dict[str, set[tuple[str, str, str]]]
+
+
+def test_a_village_that_is_cut_off_shows_in_the_coverage(lab: Lab, on: Execute, tmp_path: Path) -> None:
+    """What a real check found, by level and family; a village whose router answers over IPv4 alone is named so."""
+
+    def coverage() -> tuple[int, dict[str, Any]]:
+        jizuo("check", INVENTORY, "availability", "--out", str(tmp_path))
+        done = jizuo("coverage", INVENTORY, "--records", str(tmp_path), "--format", "json")
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    deadline = time.monotonic() + 60
+    while (found := coverage())[0] and time.monotonic() < deadline:
+        time.sleep(1)
+    assert found[0] == 0
+    whole = found[1]["all"]
+    assert whole == {"planned": 7, "built": 7, "reachable_ipv4": 7, "reachable_ipv6": 7}
+    drop = "table inet apart { chain c { type filter hook prerouting priority -300; icmpv6 type echo-request drop; }; }"
+    with broken(on, "yufang", f"nft '{drop}'", "nft delete table inet apart"):
+        code, said = coverage()
+    assert code == 2
+    village = said["levels"]["village"]
+    assert village == {"planned": 2, "built": 2, "reachable_ipv4": 2, "reachable_ipv6": 1}
 
 
 def test_a_firewall_that_forgets_ipv6(lab: Lab, on: Execute, before: Before) -> None:
