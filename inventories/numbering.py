@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netaddr import IPNetwork
-
 from inventories.allocation import Ledger, PlanError, Pool
 from inventories.blocks import CITY, place_blocks
 from inventories.geometry import POOL, Block, Geometry, Span
+from inventories.private_numbering import (
+    border_of,
+    crossing_link,
+    number_private_network,
+    private_lan,
+)
 from inventories.records import City, Family, Level, Link, LinkKind, NodeRole, Site, SiteRole
 
 #: The first slot of a county's townships: 0 is its infrastructure, 1 its own site and the villages directly
@@ -20,35 +24,6 @@ from inventories.records import City, Family, Level, Link, LinkKind, NodeRole, S
 FIRST_TOWNSHIP = 2
 #: The first slot of a LAN's hosts: 0 is the LAN's own address and 1 its gateway.
 FIRST_HOST = 2
-
-
-def private_lan(network: str, site: str) -> str:
-    """Answer what the LAN of a private network at a site is called among the LANs."""
-    return f"{network}-{site}"
-
-
-def crossing_link(network: str) -> str:
-    """Answer what the border's link from the public routing table into a private network's is called."""
-    return f"to-{network}"
-
-
-def border_of(city: City) -> str:
-    """Answer the border router, an empty string where the city has none."""
-    return next(
-        (
-            node.id
-            for node in city.nodes.values()
-            if node.role == NodeRole.ROUTER
-            and node.site in city.sites
-            and city.sites[node.site].role == SiteRole.BORDER
-        ),
-        "",
-    )
-
-
-def _span(text: str, version: int) -> Span:
-    network = IPNetwork(text, version=version)
-    return Span(network.first, network.prefixlen, version)
 
 
 class Numbers:
@@ -345,34 +320,13 @@ class Numbers:
         self.lan4_bits[site] = ipv4.bits
 
     def _number_private_networks(self) -> None:
-        """Give each site of a private network a part of the network's prefixes; the border has a slot too."""
-        sites, nodes = self.city.sites, self.city.nodes
         for network in self.city.networks.values():
-            span6 = _span(network.ipv6, 6)
-            span4 = _span(network.ipv4, 4)
-            members = [
-                nodes[link.b].site
-                for link in self.city.links.values()
-                if link.network == network.id and link.b in nodes and nodes[link.b].site in sites
-            ]
-            if self.border:
-                members.append(nodes[self.border].site)
-            rooms = min(span4.size >> (32 - network.lan4), span6.size >> (128 - POOL))
-            slots = self.ledger.slots(
-                Pool(
-                    f"{network.id}/site", 1, rooms, Level.CITY, self.city.layout.division,
-                    f"LANs of the private network {network.id} (/{network.lan4} of {network.ipv4})",
-                    "give the network a shorter prefix or longer LANs, which renumbers it",
-                ),
-                list(dict.fromkeys(members)),
-            )  # fmt: skip
-            # The file may hold slots of sites that are gone.
-            self.private[network.id] = {site: slots[site] for site in dict.fromkeys(members)}
-            for site, slot in self.private[network.id].items():
-                lan = private_lan(network.id, site)
-                self.lan6[lan] = span6.base + (slot << (128 - POOL))
-                self.lan4[lan] = span4.base + (slot << (32 - network.lan4))
-                self.lan4_bits[lan] = network.lan4
+            lans = number_private_network(self.city, network, self.border, self.ledger)
+            self.private[network.id] = {lan.site: lan.slot for lan in lans}
+            for lan in lans:
+                name = private_lan(network.id, lan.site)
+                self.lan6[name], self.lan4[name] = lan.base6, lan.base4
+                self.lan4_bits[name] = network.lan4
 
     def _number_nodes(self) -> None:
         """Give routers loopbacks, other nodes their place on the site's LAN, and all a management address."""

@@ -14,8 +14,9 @@ from inventories import plan_rows
 from inventories.allocation import PlanError
 from inventories.blocks import CITY
 from inventories.geometry import POOL, Span
-from inventories.numbering import Numbers, crossing_link, private_lan
+from inventories.numbering import Numbers
 from inventories.plan_rows import AddressRow, PrefixRow, PrivateAddressRow, PrivatePrefixRow
+from inventories.private_numbering import crossing_link, private_lan
 from inventories.records import Allocations, City, Family, NodeRole
 from inventories.usage import UsageRow, usage_of
 

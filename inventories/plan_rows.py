@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from inventories.blocks import CITY
 from inventories.geometry import POOL, Span
-from inventories.numbering import Numbers, crossing_link, private_lan
+from inventories.numbering import Numbers
+from inventories.private_numbering import crossing_link, private_lan
 from inventories.records import Family, Level, LinkKind, NodeRole, SiteRole
 
 V4, V6 = Family.IPV4, Family.IPV6

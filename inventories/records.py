@@ -190,7 +190,7 @@ class PrivateNetwork(Record, frozen=True):
     """A department's own network on the extranet (专用网络区, file `private-networks.csv`): a routing table of its own.
 
     `vni` is the VXLAN network identifier (RFC 7348, 24 bits) that carries it between routers. `ipv4` and `ipv6`
-    are the network's own prefixes, as the department brings them: two networks may have the same ones. Each site
+    are the network's own prefixes, as the department brings them: two networks may have the same IPv4 range. Each site
     where the network has a LAN takes a part of them, of `lan4` bits in IPv4 and of 64 in IPv6.
     """
 
