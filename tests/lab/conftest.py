@@ -135,7 +135,14 @@ def small_inventory(tmp_path: Path) -> Path:
     """A city of two routers and a server that boots in a moment: the lab's inventory without the rest."""
     target = tmp_path / "small"
     shutil.copytree(ROOT / "inventories/lab", target, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    for unwanted in ("systems.csv", "backups.toml", "units.csv", "waivers.toml"):
+    for unwanted in (
+        "systems.csv",
+        "backups.toml",
+        "units.csv",
+        "waivers.toml",
+        "policy.toml",
+        "private-networks.csv",
+    ):
         (target / unwanted).unlink(missing_ok=True)
     keep(target / "nodes.csv", lambda row: row[0] in ("core-a", "core-b", "cloud-1"))
     keep(target / "links.csv", lambda row: row[0] in ("core-ab", "cl1-a", "cl1-b"))
