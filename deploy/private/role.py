@@ -11,7 +11,7 @@ from pyinfra.api import FactBase, StringCommand, deploy, operation
 
 from deploy.here import here, render
 from deploy.hoststate.files import File, files
-from deploy.private.configuration import TEMPLATES, rules, settings
+from deploy.private.configuration import TEMPLATES, rules, settings, vrf_rules
 
 #: What the role installs: nothing beyond the base.
 PACKAGES: tuple[str, ...] = ()
@@ -79,6 +79,7 @@ def private() -> None:
         wanted += [
             File(f"/etc/jizuo/networks/{site.network}.conf", settings(site)),
             File(f"/etc/jizuo/networks/{site.network}.nft", rules(site)),
+            File(f"/etc/jizuo/networks/{site.network}.vrf.nft", vrf_rules(site)),
         ]
     files(
         name="private networks",
