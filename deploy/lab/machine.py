@@ -27,13 +27,11 @@ LAB_PROGRAMS = {
 #: What the tests call besides; none of these packages starts a service.
 TEST_PROGRAMS = {
     "chromium": "chromium",
-    "cpio": "cpio",
     "curl": "curl",
     "fping": "fping",
     "git": "git",
     "named-checkzone": "bind9-utils",
     "openssl": "openssl",
-    "qemu-system-x86_64": "qemu-system-x86",
     "rclone": "rclone",
     "restic": "restic",
 }
@@ -48,7 +46,9 @@ UNPACKED_PROGRAMS = {
 }
 
 
-#: The kernel of the tests' virtual machine: a small package that depends on the one that has it.
+#: What a virtual machine takes besides, for what this machine's own kernel may lack.
+GUEST_PROGRAMS = {"cpio": "cpio", "mmdebstrap": "mmdebstrap", "qemu-system-x86_64": "qemu-system-x86"}
+#: Its kernel: a small package that depends on the one that has it (27 MB).
 GUEST_KERNEL = "linux-image-cloud-amd64"
 
 
@@ -74,7 +74,6 @@ def prepare_tests(say: Callable[[str], None]) -> list[Path]:
     if missing and os.geteuid() != 0:
         raise LabError(f"not installed: {', '.join(missing)}; run: sudo apt-get install {' '.join(missing)}")
     install(missing, say)
-    guest_kernel(say)
     packages = {package for program, package in UNPACKED_PROGRAMS.items() if shutil.which(program) is None}
     return [package_files(package, TOOLS / package, say) / "usr/bin" for package in sorted(packages)]
 
@@ -141,14 +140,19 @@ def package_files(package: str, folder: Path, say: Callable[[str], None]) -> Pat
 def guest_kernel(say: Callable[[str], None]) -> tuple[Path, Path, Path]:
     """Debian's kernel for virtual machines, unpacked: the kernel, its folder of modules, and kmod, which loads them.
 
+    What runs it is installed where it is missing.
+
     Raises:
-        LabError: it cannot be fetched.
+        LabError: something is missing and cannot be installed or fetched.
     """
+    install(missing_packages(GUEST_PROGRAMS), say)
     files = TOOLS / GUEST_KERNEL
     if not files.exists():
         run(["apt-get", "-qq", "update"], timeout=300)
         told = run(["apt-cache", "depends", "--important", GUEST_KERNEL]).stdout.split()
-        package = next((word for word in told if word.startswith("linux-image-") and word != GUEST_KERNEL), None)
+        package = next(
+            (word for word in told if word.startswith("linux-image-") and word != GUEST_KERNEL), None
+        )
         if package is None:
             raise LabError(f"the machine's package sources have no {GUEST_KERNEL}")
         package_files(package, TOOLS / package, say)
@@ -156,4 +160,8 @@ def guest_kernel(say: Callable[[str], None]) -> tuple[Path, Path, Path]:
     (kernel,) = files.glob("boot/vmlinuz-*")
     (modules,) = files.glob("lib/modules/*")
     tools = package_files("kmod", TOOLS / "kmod", say)
-    return kernel, modules, next(tools / place for place in ("usr/bin/kmod", "bin/kmod") if (tools / place).exists())
+    return (
+        kernel,
+        modules,
+        next(tools / place for place in ("usr/bin/kmod", "bin/kmod") if (tools / place).exists()),
+    )

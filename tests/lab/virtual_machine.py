@@ -1,4 +1,4 @@
-"""A machine with Debian's own kernel, for what the kernel of the machine that tests may lack: QEMU, no disk, no network.
+"""A machine with Debian's own kernel, for what the kernel of this one may lack: QEMU, no disk, no network.
 
 The lab's base image is unpacked into its memory, beside the kernel's modules; a script goes in by a virtio port and
 what it printed comes back. With /dev/kvm it takes two seconds to boot, without it QEMU translates.
@@ -22,8 +22,8 @@ INIT = Path(__file__).with_name("guest_init.py")
 #: Of the kernel's modules, what a router's network needs and what leads to the virtio port.
 MODULES = (
     "net/802", "net/bridge", "net/core", "net/ipv4", "net/ipv6", "net/llc", "net/netfilter",
-    "drivers/net/veth.ko", "drivers/net/vrf.ko", "drivers/net/vxlan", "drivers/virtio", "drivers/char/virtio_console.ko",
-    "lib", "crypto", "arch/x86/crypto",
+    "drivers/net/veth.ko", "drivers/net/vrf.ko", "drivers/net/vxlan", "drivers/virtio",
+    "drivers/char/virtio_console.ko", "lib", "crypto", "arch/x86/crypto",
 )  # fmt: skip
 #: Of the base image, what fills memory and is not called.
 LEFT_OUT = (
@@ -47,7 +47,9 @@ class Machine:
     channel: socket.socket
     folder: Path
 
-    def run(self, script: str, *, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: str, *, check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run a shell script to its end.
 
         Raises:
@@ -69,7 +71,9 @@ class Machine:
         while not found.endswith(b"\n"):
             part = self.channel.recv(65536)
             if not part:
-                words = "".join((self.folder / name).read_text(errors="replace") for name in ("qemu", "console"))
+                words = "".join(
+                    (self.folder / name).read_text(errors="replace") for name in ("qemu", "console")
+                )
                 raise EOFError(f"the machine ended: {words[-2000:]}")
             found += part
         return found.decode()
@@ -86,6 +90,8 @@ def booted(folder: Path) -> Iterator[Machine]:
     kernel, modules, module_tools = guest_kernel(print)
     memory_disk = _memory_disk(folder, modules, module_tools)
     command = [
+        # Ends with this process, whatever ends this process.
+        "setpriv", "--pdeathsig", "KILL",
         "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-smp", "2", "-m", MEMORY,
         "-kernel", str(kernel), "-initrd", str(memory_disk), "-append", "console=ttyS0 panic=-1 quiet",
         "-serial", f"file:{folder / 'console'}",
@@ -142,7 +148,9 @@ def _memory_disk(folder: Path, modules: Path, module_tools: Path) -> Path:
     (extra / "init").chmod(0o755)
     # On the machine that has a minute to spare: the other may be translated, instruction by instruction.
     (extra / "lib").symlink_to("usr/lib")
-    subprocess.run(["depmod", "-b", str(extra), modules.name], executable=module_tools, check=True, timeout=60)
+    subprocess.run(
+        ["depmod", "-b", str(extra), modules.name], executable=module_tools, check=True, timeout=60
+    )
     (extra / "lib").unlink()
     archive = folder / "memory-disk"
     prune = " -o ".join(f"-path '{name}'" for name in LEFT_OUT)
