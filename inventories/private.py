@@ -49,12 +49,14 @@ class PrivateSite(msgspec.Struct, frozen=True, kw_only=True):
 
     `gateway` are the router's addresses on its LAN with prefix length, empty on the border, which has none.
     `ports` are the access links of the LAN. `way_out` is the border, None where the city has none
-    and on the border itself, which has a `crossing` instead.
+    and on the border itself, which has a `crossing` instead. `zone` numbers the network's connections where the
+    kernel keeps those of several networks in one table.
     """
 
     network: str
     unit: str
     vni: int
+    zone: int
     slot: int
     loopback: str
     prefixes: dict[Family, str]
@@ -76,9 +78,19 @@ class PrivateSite(msgspec.Struct, frozen=True, kw_only=True):
         return overlay_mac(self.slot)
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """The network's own interfaces on the router; a packet that comes in by any other is none of the network's."""
+        ends = {"vpn": True, "vx": True, "lan": bool(self.gateway), "out": self.crossing is not None}
+        return tuple(f"{kind}-{self.network}" for kind, there in ends.items() if there)
+
+    @property
     def lan_mac(self) -> str:
         """The router's MAC address as the gateway of its LAN."""
         return lan_mac(self.vni)
+
+
+#: The largest zone of connection tracking (Linux: 16 bits).
+LAST_ZONE = 65535
 
 
 def lan_mac(vni: int) -> str:
@@ -96,6 +108,24 @@ def overlay_mac(slot: int) -> str:
     return f"02:00:00:{slot >> 16 & 255:02x}:{slot >> 8 & 255:02x}:{slot & 255:02x}"
 
 
+def connection_zones(city: City) -> dict[str, int]:
+    """Each network's zone of connection tracking (16 bits in Linux, 0 is the host's own): its VNI where that fits.
+
+    Raises:
+        ValueError: there are more networks than zones.
+    """
+    if len(city.networks) > LAST_ZONE:
+        raise ValueError(f"more than {LAST_ZONE} private networks")
+    zones: dict[str, int] = {}
+    # Those that fit come first, so that a network with a large VNI displaces none of them.
+    for network in sorted(city.networks.values(), key=lambda network: network.vni):
+        zone = (network.vni - 1) % LAST_ZONE + 1
+        while zone in zones.values():
+            zone = zone % LAST_ZONE + 1
+        zones[network.id] = zone
+    return zones
+
+
 def private_sites(city: City, plan: AddressPlan) -> dict[str, tuple[PrivateSite, ...]]:
     """Every private network on every router that takes part in it, by router."""
     found: dict[str, list[PrivateSite]] = {}
@@ -103,6 +133,7 @@ def private_sites(city: City, plan: AddressPlan) -> dict[str, tuple[PrivateSite,
     for link in city.links.values():
         if link.network:
             ports.setdefault((link.network, link.a), []).append(link.id)
+    zones = connection_zones(city)
     for network in city.networks:
         routers = dict.fromkeys(router for name, router in ports if name == network)
         members = [_overlay(city, plan, network, router) for router in routers]
@@ -110,7 +141,8 @@ def private_sites(city: City, plan: AddressPlan) -> dict[str, tuple[PrivateSite,
         if border:
             members.append(_overlay(city, plan, network, border))
         for member in members:
-            site = _site(city, plan, network, member, members, tuple(ports.get((network, member.node), ())))
+            links = tuple(ports.get((network, member.node), ()))
+            site = _site(city, plan, network, member, members, links, zones[network])
             found.setdefault(member.node, []).append(site)
     return {router: tuple(sites) for router, sites in found.items()}
 
@@ -123,7 +155,13 @@ def _overlay(city: City, plan: AddressPlan, network: str, router: str) -> Overla
 
 
 def _site(
-    city: City, plan: AddressPlan, network: str, own: Overlay, members: list[Overlay], ports: tuple[str, ...]
+    city: City,
+    plan: AddressPlan,
+    network: str,
+    own: Overlay,
+    members: list[Overlay],
+    ports: tuple[str, ...],
+    zone: int,
 ) -> PrivateSite:
     record, site, border = city.networks[network], city.nodes[own.node].site, plan.border
     is_border = own.node == border
@@ -143,6 +181,7 @@ def _site(
         network=network,
         unit=record.unit,
         vni=record.vni,
+        zone=zone,
         slot=own.slot,
         loopback=own.loopback,
         prefixes={Family.IPV4: record.ipv4, Family.IPV6: record.ipv6},

@@ -46,6 +46,12 @@ UNPACKED_PROGRAMS = {
 }
 
 
+#: What a virtual machine takes besides, for what this machine's own kernel may lack.
+GUEST_PROGRAMS = {"cpio": "cpio", "mmdebstrap": "mmdebstrap", "qemu-system-x86_64": "qemu-system-x86"}
+#: Its kernel: a small package that depends on the one that has it (27 MB).
+GUEST_KERNEL = "linux-image-cloud-amd64"
+
+
 def missing_packages(programs: dict[str, str]) -> list[str]:
     """The packages of those programs that are not on the path."""
     return sorted({package for program, package in programs.items() if shutil.which(program) is None})
@@ -129,3 +135,33 @@ def package_files(package: str, folder: Path, say: Callable[[str], None]) -> Pat
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return folder
+
+
+def guest_kernel(say: Callable[[str], None]) -> tuple[Path, Path, Path]:
+    """Debian's kernel for virtual machines, unpacked: the kernel, its folder of modules, and kmod, which loads them.
+
+    What runs it is installed where it is missing.
+
+    Raises:
+        LabError: something is missing and cannot be installed or fetched.
+    """
+    install(missing_packages(GUEST_PROGRAMS), say)
+    files = TOOLS / GUEST_KERNEL
+    if not files.exists():
+        run(["apt-get", "-qq", "update"], timeout=300)
+        told = run(["apt-cache", "depends", "--important", GUEST_KERNEL]).stdout.split()
+        package = next(
+            (word for word in told if word.startswith("linux-image-") and word != GUEST_KERNEL), None
+        )
+        if package is None:
+            raise LabError(f"the machine's package sources have no {GUEST_KERNEL}")
+        package_files(package, TOOLS / package, say)
+        files.symlink_to(package)
+    (kernel,) = files.glob("boot/vmlinuz-*")
+    (modules,) = files.glob("lib/modules/*")
+    tools = package_files("kmod", TOOLS / "kmod", say)
+    return (
+        kernel,
+        modules,
+        next(tools / place for place in ("usr/bin/kmod", "bin/kmod") if (tools / place).exists()),
+    )

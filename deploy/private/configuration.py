@@ -50,5 +50,10 @@ def settings(site: PrivateSite) -> str:
 
 
 def rules(site: PrivateSite) -> str:
-    """The nft script of the network's own table: everything within the network, nothing from outside."""
-    return render(TEMPLATES / "network.nft.j2", site=site)
+    """The nft script of the network's own table where a namespace holds it: all within the network, nothing else."""
+    return render(TEMPLATES / "network.nft.j2", site=site, vrf=False)
+
+
+def vrf_rules(site: PrivateSite) -> str:
+    """The same rules as :func:`rules` where a VRF holds the network, as a table beside the host's own."""
+    return render(TEMPLATES / "network.nft.j2", site=site, vrf=True)

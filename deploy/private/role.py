@@ -11,13 +11,15 @@ from pyinfra.api import FactBase, StringCommand, deploy, operation
 
 from deploy.here import here, render
 from deploy.hoststate.files import File, files
-from deploy.private.configuration import TEMPLATES, rules, settings
+from deploy.private.configuration import TEMPLATES, rules, settings, vrf_rules
 
 #: What the role installs: nothing beyond the base.
 PACKAGES: tuple[str, ...] = ()
 
 SCRIPT = "/usr/local/libexec/jizuo-private-network"
 UNIT = "jizuo-private-network@"
+#: In place of a network's name, which has letters or digits at both ends.
+MODE = "-"
 
 #: Every network that there shall be is brought to its state, every other one ends.
 ACTIVATE = f"""systemctl daemon-reload
@@ -37,8 +39,17 @@ CONFIRM = f"""for conf in /etc/jizuo/networks/*.conf; do
 done"""
 
 
+def checked(network: str) -> list[str]:
+    """The commands that try a network's rules before they take effect, the VRF's only where the kernel has VRFs."""
+    plain, vrf = (f"{{/etc/jizuo/networks/{network}.{end}}}" for end in ("nft", "vrf.nft"))
+    return [f"nft -c -f {plain}", f"case $(sh {{{SCRIPT}}} mode) in vrf:*) nft -c -f {vrf} ;; esac"]
+
+
 class NetworkFaults(FactBase[dict[str, str]]):
-    """What private networks lack in the kernel, by network; empty for one that is as it shall be."""
+    """What private networks lack in the kernel, by network; empty for one that is as it shall be.
+
+    Under :data:`MODE` stands which way this router goes, VRF or network namespace, and why.
+    """
 
     default = dict
 
@@ -46,7 +57,8 @@ class NetworkFaults(FactBase[dict[str, str]]):
         words = " ".join(map(shlex.quote, names))
         return (
             f"for name in {words}; do printf '%s %s\\n' \"$name\" "
-            f"\"$({SCRIPT} check \"$name\" 2>&1 | tr '\\n' ';')\"; done"
+            f"\"$({SCRIPT} check \"$name\" 2>&1 | tr '\\n' ';')\"; done; "
+            f"printf '%s %s\\n' {MODE} \"$({SCRIPT} mode 2>/dev/null)\""
         )
 
     def process(self, output: Iterable[str]) -> dict[str, str]:
@@ -62,7 +74,7 @@ def networks_up(names: Sequence[str]) -> Iterator[StringCommand]:
     faults = host.get_fact(NetworkFaults, names=tuple(names)) or {}
     broken = [name for name in names if faults.get(name, "unknown")]
     if not broken:
-        host.noop("the private networks are as they shall be")
+        host.noop(f"the private networks are as they shall be ({faults.get(MODE, '')})")
     for name in broken:
         yield StringCommand(f"systemctl reload-or-restart {shlex.quote(UNIT + name)}")
 
@@ -79,11 +91,12 @@ def private() -> None:
         wanted += [
             File(f"/etc/jizuo/networks/{site.network}.conf", settings(site)),
             File(f"/etc/jizuo/networks/{site.network}.nft", rules(site)),
+            File(f"/etc/jizuo/networks/{site.network}.vrf.nft", vrf_rules(site)),
         ]
     files(
         name="private networks",
         wanted=wanted,
-        validate=[f"nft -c -f {{/etc/jizuo/networks/{site.network}.nft}}" for site in networks],
+        validate=[command for site in networks for command in checked(site.network)],
         activate=[ACTIVATE],
         confirm=[CONFIRM],
         exclusive=["/etc/jizuo/networks/*"],

@@ -42,6 +42,7 @@ def files_of(data: HostData) -> dict[str, str]:
     for site in data.networks:
         found[f"/etc/jizuo/networks/{site.network}.conf"] = private.settings(site)
         found[f"/etc/jizuo/networks/{site.network}.nft"] = private.rules(site)
+        found[f"/etc/jizuo/networks/{site.network}.vrf.nft"] = private.vrf_rules(site)
     return found
 
 
@@ -65,7 +66,8 @@ def test_the_kernel_takes_the_rules_twice(tmp_path: Path, data: HostData) -> Non
     """In a network namespace of this test's own; loading replaces the tables and adds nothing."""
     for network in data.networks:
         assert_loads(tmp_path, private.rules(network))
-    assert_loads(tmp_path, rules(data))
+    # Where VRFs hold the networks, their tables stand beside the host's own.
+    assert_loads(tmp_path, rules(data) + "".join(private.vrf_rules(network) for network in data.networks))
 
 
 def assert_loads(folder: Path, script: str) -> None:
