@@ -410,31 +410,41 @@ def test_what_the_kernel_lost_comes_back_and_the_neighbour_loses_nothing(
         assert network.ping("health-1", network.address("health-2", family))
 
 
-def test_a_network_moves_over_to_a_namespace_and_back(network: Network) -> None:
+def assert_all_reached(network: Network) -> None:
+    """Every network reaches its own in both families, and the server by the border."""
+    for name in ("health", "civil"):
+        for family in Family:
+            assert network.ping(f"{name}-1", network.address(f"{name}-2", family))
+        said = network.on(f"{name}-1", f"python3 /client.py {network.address('cloud-1', Family.IPV4)}").stdout
+        (site,) = (site for site in network.hosts["border-1"].networks if site.network == name)
+        assert site.crossing is not None
+        assert said.split()[0] == site.crossing.private[Family.IPV4]
+
+
+@pytest.mark.parametrize("router", ["yufang", "border-1"])
+def test_networks_move_over_to_namespaces_and_back(network: Network, router: str) -> None:
     """One router may go the one way and its neighbours the other: on the wire both are the same."""
     override = "/etc/jizuo/private-networks.mode"
-    before = network.state("yufang")
-    network.on("yufang", f"echo namespace >{override}")
-    assert network.on("yufang", f"{SCRIPT} mode").stdout == f"namespace: {override} says so\n"
-    assert "health: no namespace of its own" in network.faults()
-    network.up("yufang", "health")
-    network.up("yufang", "civil")
-    assert network.faults() == ""
-    moved = network.state("yufang")
+    before = network.state(router)
+    network.on(router, f"echo namespace >{override}")
+    assert network.on(router, f"{SCRIPT} mode").stdout == f"namespace: {override} says so\n"
+    assert "health: no namespace of its own" in network.faults(router)
+    for name in ("health", "civil"):
+        network.up(router, name)
+    assert network.faults(router) == ""
+    moved = network.state(router)
     assert "vrf" not in moved
     assert "table inet vpn-" not in moved
     assert "32765:" not in moved
-    for family in Family:
-        assert network.ping("health-1", network.address("health-2", family))
-        assert network.ping("civil-1", network.address("civil-2", family))
-    network.on("yufang", f"rm {override}")
-    network.up("yufang", "health")
-    network.up("yufang", "civil")
-    assert network.faults() == ""
-    assert network.on("yufang", "ls /run/netns").stdout == ""
-    for family in Family:
-        assert network.ping("health-1", network.address("health-2", family))
-    assert len(network.state("yufang").splitlines()) == len(before.splitlines())
+    assert_all_reached(network)
+    network.on(router, f"rm {override}")
+    for name in ("health", "civil"):
+        network.up(router, name)
+    assert network.faults(router) == ""
+    assert network.on(router, "ls /run/netns").stdout == ""
+    assert_all_reached(network)
+    if router != "border-1":  # whose ways to the networks' IPv6 prefixes are not the script's
+        assert len(network.state(router).splitlines()) == len(before.splitlines())
 
 
 def test_a_word_that_is_no_way_is_refused(network: Network) -> None:
