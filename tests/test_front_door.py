@@ -99,7 +99,9 @@ def test_an_unknown_command_is_answered_with_the_known_ones() -> None:
     shown = CliRunner().invoke(jizuo.main, ["depoly"])
     assert shown.exit_code == 1
     assert "no such command: depoly" in shown.output
-    assert ", ".join(jizuo.COMMANDS) in " ".join(shown.output.split()), "all of them, however the lines are broken"
+    assert ", ".join(jizuo.COMMANDS) in " ".join(shown.output.split()), (
+        "all of them, however the lines are broken"
+    )
     assert max(map(len, shown.output.splitlines())) <= 80
 
 
