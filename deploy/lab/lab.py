@@ -19,7 +19,7 @@ from deploy.lab import host as machine
 from deploy.lab import network
 from deploy.lab.image import build_image
 from deploy.lab.keys import ACCOUNTS, ensure_key, private_write, write_ssh_files
-from deploy.lab.machine import LAB_PROGRAMS, check_root, missing_packages
+from deploy.lab.machine import LAB_PROGRAMS, check_root, kernel_lacks, missing_packages
 from deploy.lab.places import Places
 from deploy.lab.run import LabError, run
 from inventories.hosts import linux_nodes
@@ -152,6 +152,8 @@ def up(name: str, inventory: Path, management: Management | None, say: Say) -> L
 def _boot(places: Places, city: City, plan: AddressPlan, inventory: Path, say: Say) -> LabRecord:
     """Make everything of a lab and boot its hosts; returns its record once every host answers."""
     _raise_limits()
+    for lack in kernel_lacks():
+        say(lack)
     say("base image")
     image = build_image()
     say("keys and wires")

@@ -78,6 +78,18 @@ def prepare_tests(say: Callable[[str], None]) -> list[Path]:
     return [package_files(package, TOOLS / package, say) / "usr/bin" for package in sorted(packages)]
 
 
+def kernel_lacks() -> list[str]:
+    """What this machine's kernel cannot do for a lab, each with what stands in for it; tried, not looked up."""
+    tried = run(
+        ["unshare", "--net", "ip", "link", "add", "probe", "type", "vrf", "table", "100"], check=False
+    )
+    if tried.returncode:
+        return [
+            f"kernel {os.uname().release} makes no VRF devices: network namespaces stand in for private networks"
+        ]
+    return []
+
+
 def check_root() -> None:
     """Raise LabError unless this is root: namespaces and mounts need it."""
     if os.geteuid() != 0:
