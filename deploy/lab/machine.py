@@ -84,9 +84,7 @@ def kernel_lacks() -> list[str]:
         ["unshare", "--net", "ip", "link", "add", "probe", "type", "vrf", "table", "100"], check=False
     )
     if tried.returncode:
-        return [
-            f"kernel {os.uname().release} makes no VRF devices: network namespaces stand in for private networks"
-        ]
+        return [f"no VRF in kernel {os.uname().release}: network namespaces instead"]
     return []
 
 
