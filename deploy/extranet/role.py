@@ -41,13 +41,12 @@ rm -f {SESSIONS}"""
 
 #: Running daemons are given the difference alone, so that no other session drops; absent ones are started.
 RELOAD = (
-    "systemctl reset-failed frr 2>/dev/null || true; systemctl enable -q frr; "
     "if pgrep -x bgpd >/dev/null && pgrep -x bfdd >/dev/null; "
     "then /usr/lib/frr/frr-reload.py --reload --log-level warning /etc/frr/frr.conf; "
     # FRR looks at what changed filters mean for routes that it has some seconds later; asked, it does so at once, and
     # no session ends for it (RFC 2918).
     "vtysh -c 'clear bgp ipv4 unicast * soft' -c 'clear bgp ipv6 unicast * soft'; "
-    "else systemctl restart frr; fi"
+    "else systemctl reset-failed frr 2>/dev/null || true; systemctl enable -q frr; systemctl restart frr; fi"
 )
 
 
