@@ -55,15 +55,10 @@ def steps(arguments: Sequence[str] = (), *, fast: bool = False) -> list[Step]:
     ]
 
 
-#: Processes among which the tests without hosts are shared, a file each: most of what they do is wait for daemons.
-WORKERS = 3
-
-
 def without_and_with_lab(step: Step) -> tuple[Step, Step]:
     """Answer the two halves of the whole pytest step: what the lab's hosts take is mostly waiting."""
-    shared = ["-n", str(WORKERS), "--dist", "loadfile"]
     return (
-        Step("pytest", [*step.command, *shared, "-m", "not lab"]),
+        Step("pytest", [*step.command, "-m", "not lab"]),
         Step("pytest lab", [*step.command, "-m", "lab"]),
     )
 
