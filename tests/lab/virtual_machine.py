@@ -1,7 +1,7 @@
 """A machine with Debian's own kernel, for what the kernel of this one may lack: QEMU, no disk, no network.
 
 The lab's base image is unpacked into its memory, beside the kernel's modules; a script goes in by a virtio port and
-what it printed comes back. With /dev/kvm it takes two seconds to boot, without it QEMU translates.
+what it printed comes back. Where /dev/kvm works it is used, elsewhere QEMU translates.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEFT_OUT = (
 MEMORY = "768M"
 #: Seconds until the machine answers, without KVM and on a machine that has other work.
 PATIENCE = 120
-#: Where KVM works, a machine boots in two seconds. Where it is there and the processor lacks what every one has, which
+#: Where KVM works it is used (no machine to measure it on was at hand). Where it is there and the processor lacks what every one has, which
 #: is so within some clouds' machines, QEMU ends at once (`enforce`).
 KVM = ("-accel", "kvm", "-cpu", "kvm64,enforce")
 KVM_PATIENCE = 20
