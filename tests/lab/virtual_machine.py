@@ -33,8 +33,8 @@ LEFT_OUT = (
 MEMORY = "768M"
 #: Seconds until the machine answers, without KVM and on a machine that has other work.
 PATIENCE = 120
-#: Where KVM works it is used (no such machine was at hand to measure on). Where it is there and the processor lacks what
-#: every one has, which is so within some clouds' machines, QEMU ends at once (`enforce`).
+#: Where KVM works it is used (no such machine was at hand to measure on). Where it is there and the processor lacks
+#: what every one has, which is so within some clouds' machines, QEMU ends at once (`enforce`).
 KVM = ("-accel", "kvm", "-cpu", "kvm64,enforce")
 KVM_PATIENCE = 20
 TRANSLATED = ("-accel", "tcg,thread=multi", "-cpu", "qemu64")
