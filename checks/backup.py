@@ -11,7 +11,8 @@ from importlib import resources
 import msgspec
 
 from checks.record import Record, Status, timestamp
-from inventories.records import BackupPolicy, City, HostedBy, Node, System
+from inventories.backups.records import BackupPolicy
+from inventories.records import City, HostedBy, Node, System
 
 from .backup_state import (
     HostStates,

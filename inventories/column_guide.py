@@ -6,10 +6,17 @@ import tomllib
 from importlib import resources
 from typing import NamedTuple
 
+from inventories.backups.records import (
+    BACKUPS_FILE,
+    BackupPolicy,
+    DatabaseBackup,
+    NoBackup,
+    Repository,
+    Verification,
+)
 from inventories.cells import columns, expected
 from inventories.policy.records import POLICY_FILE, PolicyRule, PolicyService
 from inventories.records import (
-    BackupPolicy,
     Division,
     Layout,
     Link,
@@ -31,13 +38,21 @@ RECORDS: dict[str, type[Record]] = {
     "links.csv": Link,
     "units.csv": Unit,
     "systems.csv": System,
-    "backups.toml": BackupPolicy,
     "private-networks.csv": PrivateNetwork,
     "allocations.csv": Allocation,
 }
 
 #: Files with tables of several kinds, each a record: a key is named with its table, `rule.from`.
-TABLES: dict[str, dict[str, type[Record]]] = {POLICY_FILE: {"service": PolicyService, "rule": PolicyRule}}
+TABLES: dict[str, dict[str, type[Record]]] = {
+    BACKUPS_FILE: {
+        "policy": BackupPolicy,
+        "policy.database": DatabaseBackup,
+        "policy.verify": Verification,
+        "repository": Repository,
+        "without": NoBackup,
+    },
+    POLICY_FILE: {"service": PolicyService, "rule": PolicyRule},
+}
 #: Every file that is explained.
 FILES = (*RECORDS, *TABLES)
 

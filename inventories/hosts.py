@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 from netaddr import IPAddress, IPNetwork
 
+from inventories.backups.records import BackupPolicy, Backups, DatabaseBackup, Verification
 from inventories.plan import AddressPlan
 from inventories.policy.points import (
     EdgeRule,
@@ -21,7 +22,7 @@ from inventories.policy.points import (
 )
 from inventories.policy.resolve import ResolvedPolicy, resolve
 from inventories.private import PrivateSite, network_of, private_sites
-from inventories.records import NO_LINUX, BackupPolicy, City, Family, Link, Node, NodeRole, SiteRole
+from inventories.records import NO_LINUX, City, Family, Link, Node, NodeRole, SiteRole
 from inventories.topology import RoutedNode, Topology, build_topology
 
 #: Interface names that a host itself makes; link ids may not be called so.
@@ -94,6 +95,24 @@ class BackupJob(msgspec.Struct, frozen=True, kw_only=True):
     rpo: int
     repository: str
     copies: tuple[str, ...]
+    #: Databases that are dumped into each snapshot, or kept continuously by their own tools.
+    databases: tuple[DatabaseBackup, ...]
+    #: The part of the day in which a run of the timer may begin; None for any time.
+    window: str | None
+    #: What the job may take of the way to each repository, in Mbit/s; 0 is no limit.
+    bandwidth: dict[str, int]
+    keep: dict[str, int]
+    verify: Verification
+
+
+class HeldRepository(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's repository on this node: what is kept of it, and when old snapshots are removed."""
+
+    client: str
+    policy: str
+    keep: dict[str, int]
+    window: str
+    databases: tuple[DatabaseBackup, ...]
 
 
 class HostedSystem(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +154,8 @@ class HostData(msgspec.Struct, frozen=True, kw_only=True):
     operations: dict[str, dict[Family, str]]
     systems: tuple[HostedSystem, ...]
     backups: tuple[BackupJob, ...]
+    #: The repositories that this node holds for others.
+    held_repositories: tuple[HeldRepository, ...]
     #: Clients that keep a repository on this host.
     backup_clients: tuple[str, ...]
     #: Names and addresses of every node, for /etc/hosts: name -> (IPv4, IPv6) service addresses.
@@ -204,6 +225,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
                 if node.id in system.nodes and node.role is NodeRole.CLOUD
             ),
             backups=tuple(_jobs(city, node)),
+            held_repositories=tuple(_held_repositories(city, node)),
             backup_clients=tuple(_clients(city, node)),
             neighbors=servers,
         )
@@ -322,6 +344,7 @@ def _policy(city: City, plan: AddressPlan, resolved: ResolvedPolicy, node: Node)
 
 
 def _jobs(city: City, node: Node) -> list[BackupJob]:
+    places = city.backup_places or Backups()
     return [
         BackupJob(
             policy=policy.id,
@@ -331,9 +354,34 @@ def _jobs(city: City, node: Node) -> list[BackupJob]:
             rpo=policy.rpo,
             repository=policy.repository,
             copies=policy.copies,
+            databases=policy.database,
+            window=policy.window,
+            bandwidth={
+                place: _narrower(policy.bandwidth, places.repository(place).bandwidth)
+                for place in (policy.repository, *policy.copies)
+            },
+            keep=policy.keep,
+            verify=policy.verify,
         )
         for policy in city.backups.values()
         if node.id in clients_of(city, policy)
+    ]
+
+
+def _narrower(one: int, other: int) -> int:
+    """The smaller of two limits, of which 0 is none."""
+    return min((limit for limit in (one, other) if limit), default=0)
+
+
+def _held_repositories(city: City, node: Node) -> list[HeldRepository]:
+    window = (city.backup_places or Backups()).repository(node.id).window
+    return [
+        HeldRepository(
+            client=client, policy=policy.id, keep=policy.keep, window=window, databases=policy.database
+        )
+        for policy in city.backups.values()
+        if node.id in (policy.repository, *policy.copies)
+        for client in clients_of(city, policy)
     ]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inventories.backups.read import no_backups, read_backups
+from inventories.backups.records import BACKUPS_FILE, Backups
 from inventories.policy.read import read_policy
 from inventories.policy.records import POLICY_FILE, Policy, PolicyRule, PolicyService
 from inventories.problems import InventoryError, Problem, Suggestions
 from inventories.read_rows import read_rows
-from inventories.read_tables import read_layout, read_policies
+from inventories.read_tables import read_layout
 from inventories.records import (
-    BackupPolicy,
     City,
     Division,
     Layout,
@@ -30,7 +31,7 @@ REQUIRED = (LAYOUT, "divisions.csv", "sites.csv", "nodes.csv", "links.csv")
 OPTIONAL = (
     "units.csv",
     "systems.csv",
-    "backups.toml",
+    BACKUPS_FILE,
     "private-networks.csv",
     POLICY_FILE,
     "allocations.csv",
@@ -65,6 +66,11 @@ def load_city(path: Path) -> City:
         units=draft.units.records,
         systems=draft.systems.records,
         backups=draft.backups.records,
+        backup_places=(
+            Backups(draft.repositories.records, draft.without.records)
+            if (path / BACKUPS_FILE).is_file()
+            else None
+        ),
         networks=draft.networks.records,
         policy=_policy(draft) if (path / POLICY_FILE).is_file() else None,
         allocations=draft.allocations,
@@ -90,9 +96,10 @@ def _read(path: Path) -> Draft:
     if (path / LAYOUT).is_file():
         layout, city, found = read_layout(path / LAYOUT)
         problems += found
-    backups: Source[BackupPolicy] = Source(str(path / "backups.toml"), readable=False)
-    if (path / "backups.toml").is_file():
-        backups, found = read_policies(path / "backups.toml")
+    is_absent = BACKUPS_FILE not in mistyped and not (path / BACKUPS_FILE).exists()
+    backups = no_backups(path / BACKUPS_FILE, readable=is_absent)
+    if (path / BACKUPS_FILE).is_file():
+        backups, found = read_backups(path / BACKUPS_FILE)
         problems += found
 
     services, rules = _policy_sources(path, problems, mistyped)
@@ -115,7 +122,9 @@ def _read(path: Path) -> Draft:
         links=rows("links.csv", Link, "id"),
         units=rows("units.csv", Unit, "id"),
         systems=rows("systems.csv", System, "id"),
-        backups=backups,
+        backups=backups.policies,
+        repositories=backups.repositories,
+        without=backups.without,
         networks=rows("private-networks.csv", PrivateNetwork, "id"),
         services=services,
         rules=rules,

@@ -11,7 +11,7 @@ import msgspec
 from inventories.cells import Column, Refused, article, check_characters, columns, expected, parse
 from inventories.documents import Document, KeyPath
 from inventories.problems import Problem, Suggestions, shown
-from inventories.records import BackupPolicy, Layout, Record
+from inventories.records import Layout, Record
 from inventories.sources import Source
 from inventories.texts import read_text
 
@@ -30,28 +30,6 @@ def read_layout(path: Path) -> tuple[Layout | None, Source[Layout], list[Problem
     return layout, source, [*problems, *document.problems, *reader.problems]
 
 
-def read_policies(path: Path) -> tuple[Source[BackupPolicy], list[Problem]]:
-    """Reads `backups.toml`: a table `[policy.ID]` for each policy."""
-    text, problems = read_text(path)
-    if text is None:
-        return Source(str(path), readable=False), problems
-    document = Document(str(path), text)
-    reader = TableReader(document)
-    source: Source[BackupPolicy] = Source(str(path), locate=lambda *place: reader.locate_policy(*place))
-    source.readable = not document.problems
-    for key, value in document.data.items():
-        if key != "policy" or not isinstance(value, dict):
-            reader.report((key,), f"{shown(key)} is no table of policies", "write each as [policy.ID]")
-            continue
-        for identifier, table in value.items():
-            policy = reader.policy(identifier, table)
-            if policy is None:
-                source.broken.add(identifier)
-            else:
-                source.records[identifier] = policy
-    return source, [*problems, *document.problems, *reader.problems]
-
-
 class TableReader:
     """Converts the tables of a document to records, key by key, and notes every problem on the way."""
 
@@ -67,16 +45,6 @@ class TableReader:
         self.problems.append(
             Problem(self.document.file, line, column + (offset + 1 if offset else 0), what, fix)
         )
-
-    def policy(self, identifier: str, table: Any) -> BackupPolicy | None:
-        path: KeyPath = ("policy", identifier)
-        if not isinstance(table, dict):
-            self.report(path, f"policy {shown(identifier)} is no table", f"write [policy.{identifier}]")
-            return None
-        if "id" in table:
-            self.report((*path, "id"), "id is given by the table's name", "remove it")
-            return None
-        return self.record(path, {**table, "id": identifier}, BackupPolicy)
 
     def record(self, path: KeyPath, table: dict[str, Any], cls: type[T]) -> T | None:
         """A record of a table; None, and problems, when any key of it is wrong."""
@@ -136,11 +104,6 @@ class TableReader:
     def locate(self, key: str, field: str, element: int | None) -> tuple[int, int]:
         """Position of the value at a dotted path; an element of a list by its number."""
         path: KeyPath = tuple(field.split(".")) if field else ()
-        return self.document.value_position(path if element is None else (*path, element))
-
-    def locate_policy(self, key: str, field: str, element: int | None) -> tuple[int, int]:
-        """Position of a field of a policy; of the policy's header when it has no such field."""
-        path: KeyPath = ("policy", key, *field.split("."))
         return self.document.value_position(path if element is None else (*path, element))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 if TYPE_CHECKING:
+    from inventories.backups.records import BackupPolicy, Backups
     from inventories.policy.records import Policy
 
 #: A host name as RFC 1123 section 2.1 has it, at most 63 characters.
@@ -241,27 +242,6 @@ class System(Record, frozen=True):
     rto: Seconds = 0
 
 
-class BackupPolicy(Record, frozen=True):
-    """What is backed up, how often and to where (file `backups.toml`, a table `[policy.ID]` each).
-
-    `repository` and `copies` are nodes; `schedule` is a systemd calendar expression; `keep` is how many
-    snapshots of each period shall be kept (`hourly`, `daily`, `weekly`, `monthly`, `yearly`): retention is
-    stated here, and nothing prunes yet.
-    """
-
-    id: Identifier
-    systems: tuple[str, ...]
-    paths: tuple[str, ...]
-    schedule: str
-    repository: HostName
-    rpo: Seconds
-    rto: Seconds
-    owner: str
-    copies: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    keep: dict[str, int] = {}
-
-
 class Ipv6Layout(Record, frozen=True):
     """The city's IPv6 prefix and the prefix length of each level, in bits."""
 
@@ -351,6 +331,8 @@ class City(Record, frozen=True):
     units: dict[str, Unit] = {}
     systems: dict[str, System] = {}
     backups: dict[str, BackupPolicy] = {}
+    #: Where backups stand, and which systems have none, and why; None where nobody wrote `backups.toml`.
+    backup_places: Backups | None = None
     networks: dict[str, PrivateNetwork] = {}
     #: Who may reach what; None where nobody wrote it: nothing but the kit's own services then.
     policy: Policy | None = None

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from inventories.backups.records import BackupPolicy
 from inventories.plan import AddressPlan
 from inventories.private import crossing_prefixes, network_of
 from inventories.records import (
-    BackupPolicy,
     City,
     Division,
     Family,

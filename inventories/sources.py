@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from inventories.backups.records import BackupPolicy, NoBackup, Repository
 from inventories.policy.records import PolicyRule, PolicyService
 from inventories.problems import Problem, Suggestions
 from inventories.records import (
     Allocations,
-    BackupPolicy,
     Division,
     Layout,
     Link,
@@ -72,6 +72,8 @@ class Draft:
     units: Source[Unit]
     systems: Source[System]
     backups: Source[BackupPolicy]
+    repositories: Source[Repository]
+    without: Source[NoBackup]
     networks: Source[PrivateNetwork]
     services: Source[PolicyService]
     rules: Source[PolicyRule]

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from checks.drills.record import Kind, Participant, PlanReference
-from inventories.records import BackupPolicy, City, System
+from inventories.backups.records import BackupPolicy
+from inventories.records import City, System
 
 #: Where the drills of the kit stand, a folder each.
 FOLDER = Path(__file__).parent

@@ -17,7 +17,8 @@ from checks.drills import measuring
 from checks.drills.definition import FALLBACK, STAGES, Definition, DrillError
 from checks.drills.playing import Played
 from checks.drills.record import VERSION, DataCheck, DrillRecord, Issue, Measured, Outcome, Stage
-from inventories.records import BackupPolicy, City, System
+from inventories.backups.records import BackupPolicy
+from inventories.records import City, System
 
 #: Who is under way: a drill that died is seen by the next one, which falls back for it first.
 UNDER_WAY = ".under-way"

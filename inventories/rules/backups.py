@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from inventories.backups.records import BackupPolicy
 from inventories.cells import duration
 from inventories.problems import shown, with_article
-from inventories.records import BackupPolicy, NodeRole, SiteRole
+from inventories.records import NodeRole, SiteRole
 from inventories.rules.divisions import ancestors
 from inventories.sources import Draft
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from inventories.backups.records import BackupPolicy
 from inventories.records import (
-    BackupPolicy,
     City,
     Division,
     Ipv4Layout,

@@ -15,7 +15,8 @@ from checks.backup_state import Unreadable, read_state, states_of
 from checks.record import Record, Status
 from checks.security.run import NotCollected
 from checks.security.stream import Section
-from inventories.records import BackupPolicy, HostedBy, System
+from inventories.backups.records import BackupPolicy
+from inventories.records import HostedBy, System
 
 from .city import tiny_city
 

@@ -563,7 +563,7 @@ BACKUPS = [
         "backups.toml",
         "[policy.collab-office]",
         "[▸policies.collab-office]",
-        ("no table of policies", "[policy.ID]"),
+        ("none of the tables of backups", "[policy.ID]"),
     ),
 ]
 
