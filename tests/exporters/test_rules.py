@@ -78,7 +78,7 @@ def mutations(rule: dict[str, Any], step: str) -> Iterator[dict[str, Any]]:
         ('level="city"', 'level!=""'),
         ('role="router", ', ""),
         ('role=~"cloud|backup|operations"', 'role!=""'),
-        (', device!="lo"', ""),
+        (', device!~"lo|lan.*"', ""),
         ('job="node"', 'job!=""'),
         ('job="jizuo"', 'job!=""'),
         ("on (subject, check) ", "on (subject) "),
