@@ -73,7 +73,7 @@ def networks_up(names: Sequence[str]) -> Iterator[StringCommand]:
     + names: the networks that this router takes part in
     """
     faults = host.get_fact(NetworkFaults, names=tuple(names)) or {}
-    if faults.get(MODE):
+    if names and faults.get(MODE):
         modes.FOUND[host.name] = faults[MODE]
     broken = [name for name in names if faults.get(name, "unknown")]
     if not broken:

@@ -10,10 +10,11 @@ The reload brings the filter for the LAN that it has: until then its packets go 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 from netaddr import IPNetwork
@@ -70,6 +71,9 @@ def measure(name: str) -> None:
         dropped = sessions_dropped(lab) - dropped
     print(f"{'reload of a county router with one changed village':<52} {seconds:7.2f} s")
     print(
+        f"{'load of this machine meanwhile, of ' + str(os.cpu_count()) + ' cores':<52} {os.getloadavg()[0]:7.2f}"
+    )
+    print(
         f"{'its packets go the new way, both families':<52} {float(said) - began:7.2f} s after the reload began, of 1"
     )
     print(f"{'sessions of the county router that ended':<52} {dropped:7}")
@@ -110,22 +114,22 @@ def wired(lab: labs.Lab, hosts: dict[str, HostData]) -> Iterator[None]:
     """The link between county and village, with addresses and firewalls; afterwards all is as it was."""
     before = host_data(lab.city, lab.plan)
     ends = {end: lab.places.namespace(end) for end in (COUNTY, VILLAGE)}
-    run(
-        f"ip link add {WIRE.id} netns {ends[COUNTY]} type veth peer name {WIRE.id} netns {ends[VILLAGE]}".split()
-    )
-    try:
+    # Undone in the reverse order, each step whatever became of the one before.
+    with ExitStack() as undo:
+        add = (
+            f"ip link add {WIRE.id} netns {ends[COUNTY]} type veth peer name {WIRE.id} netns {ends[VILLAGE]}"
+        )
+        run(add.split())
+        undo.callback(run, ["ip", "-netns", ends[COUNTY], "link", "delete", WIRE.id])
         for end, namespace in ends.items():
+            undo.callback(on, lab, end, "nft", "-f", "/etc/nftables.conf")
+            undo.callback(bring, lab, end, routing(before[end]))
             interface = next(i for i in hosts[end].interfaces if i.name == WIRE.id)
             lines = [f"address add {address} dev {WIRE.id}" for address in interface.addresses]
             lines.append(f"link set {WIRE.id} up")
             run(["ip", "-netns", namespace, "-batch", "-"], input="\n".join(lines) + "\n")
             on(lab, end, "nft", "-f", "-", input=ruleset(hosts[end]))
         yield
-    finally:
-        for end in ends:
-            bring(lab, end, routing(before[end]))
-            on(lab, end, "nft", "-f", "/etc/nftables.conf")
-        run(["ip", "-netns", ends[COUNTY], "link", "delete", WIRE.id])
 
 
 def on(lab: labs.Lab, host: str, *command: str, input: str | None = None) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from deploy.private.modes import mode_lines
 
-REASON = "kernel 6.1 makes no VRF device (Error: Unknown device type.), a network namespace stands in for each"
+REASON = (
+    "kernel 6.1 makes no VRF device (Error: Unknown device type.), a network namespace stands in for each"
+)
 
 
 def test_a_line_for_each_way_and_reason() -> None:
