@@ -2,9 +2,9 @@
 
 Of a village below a township a county router knows no more than a limit of prefixes: it takes from the township any
 part of the county's own prefix. What it has to be told are changes of a village that hangs on the county router
-itself, as four of Yichun's do. So the lab's village gets a second uplink, to the county router, with all that the
-inventory then renders for both ends; the county router still has the filter for the LAN that the village had before.
-The reload brings the filter for the LAN that it has: until then its packets go by the township, from then on straight.
+itself, as four of Yichun's do. So the lab's village is moved there, with all that the inventory then renders for both
+ends, but the county router still has the filter for the LAN that the village had before: its LAN is cut off until the
+reload brings the filter for the LAN that it has.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from deploy.extranet.configuration import frr_configuration
 from deploy.extranet.passwords import session_password
 from deploy.extranet.role import RELOAD
 from deploy.lab import lab as labs
+from deploy.lab import network
 from deploy.lab.failover import INTERVAL, lost, probe, sessions_down
 from deploy.lab.run import LabError, run
 from deploy.secrets import SecretStore
@@ -34,6 +35,7 @@ from inventories.topology import RoutedNode
 
 COUNTY, VILLAGE, SITE = "yuanzhou", "yufang", "360902105201"
 WIRE = Link(id="yz-yufang", a=COUNTY, b=VILLAGE, kind=LinkKind.UPLINK, plane=Plane.BOTH)
+BEFORE = "yufang-up"
 #: The clients whose packets are counted, and what they send to: of another village, and of the changed one.
 OTHER, CHANGED, TARGET = "client-2", "client-1", "cloud-1"
 PACKETS = 600
@@ -46,7 +48,8 @@ def measure(name: str) -> None:
         LabError: the lab is not up, or a router does not do what it is told.
     """
     lab = labs.open_lab(name)
-    city = msgspec.structs.replace(lab.city, links={**lab.city.links, WIRE.id: WIRE})
+    links = {name: link for name, link in lab.city.links.items() if name != BEFORE}
+    city = msgspec.structs.replace(lab.city, links={**links, WIRE.id: WIRE})
     plan = build_plan(city)
     hosts = host_data(city, plan)
     lans = {family: plan.lan(SITE, family) for family in Family}
@@ -63,7 +66,7 @@ def measure(name: str) -> None:
         seconds = time.time() - began
         said = watcher.communicate(timeout=30)[0]
         if not said:
-            raise LabError(f"{COUNTY} does not take the changed village's LAN from the village itself")
+            raise LabError(f"{COUNTY} does not take the changed village's LAN")
         packets = {
             client: {family: lost(process) for family, process in processes.items()}
             for client, processes in running.items()
@@ -74,7 +77,7 @@ def measure(name: str) -> None:
         f"{'load of this machine meanwhile, of ' + str(os.cpu_count()) + ' cores':<52} {os.getloadavg()[0]:7.2f}"
     )
     print(
-        f"{'its packets go the new way, both families':<52} {float(said) - began:7.2f} s after the reload began, of 1"
+        f"{'packets for its LAN go there, both families':<52} {float(said) - began:7.2f} s after the reload began, of 1"
     )
     print(f"{'sessions of the county router that ended':<52} {dropped:7}")
     for client, what in ((OTHER, "another"), (CHANGED, "the changed")):
@@ -111,7 +114,7 @@ def with_old_lan(node: RoutedNode, lans: dict[Family, IPNetwork]) -> RoutedNode:
 
 @contextmanager
 def wired(lab: labs.Lab, hosts: dict[str, HostData]) -> Iterator[None]:
-    """The link between county and village, with addresses and firewalls; afterwards all is as it was."""
+    """The village's link moved to the county router, with addresses and firewalls; afterwards all is as it was."""
     before = host_data(lab.city, lab.plan)
     ends = {end: lab.places.namespace(end) for end in (COUNTY, VILLAGE)}
     # Undone in the reverse order, each step whatever became of the one before.
@@ -121,6 +124,8 @@ def wired(lab: labs.Lab, hosts: dict[str, HostData]) -> Iterator[None]:
         )
         run(add.split())
         undo.callback(run, ["ip", "-netns", ends[COUNTY], "link", "delete", WIRE.id])
+        network.set_link(lab.places, lab.link(BEFORE), up=False)
+        undo.callback(network.set_link, lab.places, lab.link(BEFORE), up=True)
         for end, namespace in ends.items():
             undo.callback(on, lab, end, "nft", "-f", "/etc/nftables.conf")
             undo.callback(bring, lab, end, routing(before[end]))
