@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from checks.drills.record import DrillRecord, Measured, read_record
+from checks.drills.record import DrillRecord, Kind, Measured, read_record
 from exporters.readings import epoch_seconds
 from exporters.sources import Parsed
 
@@ -19,12 +19,17 @@ def held_at(record: DrillRecord) -> float:
 
 def rto_met(measured: Measured) -> bool:
     """Whether service came back in time; a time that could not be measured is not in time."""
-    return measured.rto_seconds is not None and measured.rto_seconds <= measured.rto_objective_seconds
+    return _met(measured.rto_seconds, measured.rto_objective_seconds)
 
 
 def rpo_met(measured: Measured) -> bool:
     """Whether no more was lost than promised; likewise."""
-    return measured.rpo_seconds is not None and measured.rpo_seconds <= measured.rpo_objective_seconds
+    return _met(measured.rpo_seconds, measured.rpo_objective_seconds)
+
+
+def _met(value: float | None, objective: float | None) -> bool:
+    """Whether an objective was met; one that was not set is."""
+    return objective is None or (value is not None and value <= objective)
 
 
 def parse_drills(files: Sequence[Path]) -> Parsed[list[DrillRecord]]:
@@ -47,5 +52,13 @@ def parse_drills(files: Sequence[Path]) -> Parsed[list[DrillRecord]]:
 
 
 def last_of_each(records: Iterable[DrillRecord]) -> list[DrillRecord]:
-    """The newest record of every drill, of records that are the oldest first."""
-    return list({record.drill: record for record in records}.values())
+    """The newest record of every drill, of records that are the oldest first.
+
+    One on paper, which measures nothing, does not stand before one that was played.
+    """
+    last: dict[str, DrillRecord] = {}
+    for record in records:
+        known = last.get(record.drill)
+        if known is None or record.kind is not Kind.TABLETOP or known.kind is Kind.TABLETOP:
+            last[record.drill] = record
+    return list(last.values())
