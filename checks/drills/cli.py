@@ -260,7 +260,11 @@ def _list_records(folder: Path, as_json: bool) -> None:
     if not found:
         click.echo(f"no drill has been held: {folder} has no record")
         return
-    table = Table("record", "kind", "result", "RTO", "RPO", "data")
+    table = Table()
+    # The record's name is what `drill report` takes.
+    table.add_column("record", no_wrap=True)
+    for heading in ("kind", "result", "RTO", "RPO"):
+        table.add_column(heading, overflow="fold")
     for record in found:
         table.add_row(
             record.id,
@@ -268,7 +272,6 @@ def _list_records(folder: Path, as_json: bool) -> None:
             verdict(record),
             seconds(record.measured.rto_seconds),
             seconds(record.measured.rpo_seconds),
-            record.data_check.outcome.value,
         )
     Console().print(table)
 
