@@ -1,4 +1,4 @@
-"""What do the drills' records say? All records of a folder, and the newest of every drill."""
+"""What do the drills' records say? All of a folder, the newest of every drill, and when each is due again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import msgspec
 from checks.drills.record import DrillRecord, Kind, Measured, read_record
 from exporters.readings import epoch_seconds
 from exporters.sources import Parsed
+
+#: When a drill is due whose record does not say it (those of version 1), in seconds after it was held.
+PERIOD = 180 * 86400.0
 
 
 def held_at(record: DrillRecord) -> float:
@@ -62,3 +65,23 @@ def last_of_each(records: Iterable[DrillRecord]) -> list[DrillRecord]:
         if known is None or record.kind is not Kind.TABLETOP or known.kind is Kind.TABLETOP:
             last[record.drill] = record
     return list(last.values())
+
+
+def due_at(records: Iterable[DrillRecord]) -> dict[str, float]:
+    """When every drill is to be held again, in seconds since the epoch, of records that are the oldest first.
+
+    One that was aborted, or held on paper after a real one, puts off nothing; one that never came to its end is due
+    since it was first tried.
+    """
+    due: dict[str, float] = {}
+    counted: dict[str, DrillRecord] = {}
+    for record in records:
+        due.setdefault(record.drill, held_at(record))
+        before = counted.get(record.drill)
+        on_paper = record.kind is Kind.TABLETOP and before is not None and before.kind is not Kind.TABLETOP
+        if not record.aborted and not on_paper:
+            counted[record.drill] = record
+            due[record.drill] = (
+                epoch_seconds(record.next_due_at) if record.next_due_at else held_at(record) + PERIOD
+            )
+    return due

@@ -8,8 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from checks.drills.record import DrillRecord
-from exporters.drills import held_at, last_of_each
-from exporters.readings import epoch_seconds
+from exporters.drills import due_at, held_at, last_of_each
 
 
 def drill_metrics(records: Iterable[DrillRecord]) -> list[Metric]:
@@ -29,10 +28,12 @@ def drill_metrics(records: Iterable[DrillRecord]) -> list[Metric]:
         name: GaugeMetricFamily(f"jizuo_drill_{name}", text, labels=["drill"])
         for name, text in families.items()
     }
+    records = list(records)
+    due = due_at(records)
     for record in last_of_each(records):
         values = {
             "last_timestamp_seconds": held_at(record),
-            "due_timestamp_seconds": epoch_seconds(record.next_due_at) if record.next_due_at else None,
+            "due_timestamp_seconds": due[record.drill],
             "issues": float(len(record.issues)),
             "success": 1.0 if record.success else 0.0,
             "rto_seconds": record.measured.rto_seconds,
