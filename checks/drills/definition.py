@@ -93,6 +93,13 @@ class DetectionRule(_Table, frozen=True):
             examples=[{"subject": "gov-portal"}],
         ),
     ] = {}
+    at: Annotated[
+        str,
+        msgspec.Meta(
+            description="The node whose Prometheus is asked, where the operations node may be what is lost.",
+            examples=["offsite-1"],
+        ),
+    ] = ""
     within: Annotated[
         Duration,
         msgspec.Meta(description="How long after the fault it has to fire; else the drill has failed."),

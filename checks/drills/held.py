@@ -15,8 +15,8 @@ from inventories.plan import build_plan
 from inventories.records import City, Family, NodeRole, System
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The group that the kit adds for its own stages, where Prometheus is asked.
-OPERATIONS = "operations"
+#: The groups that the kit adds for its own stages: where the city's Prometheus is, and where the alert is waited for.
+OPERATIONS, MONITORING = "operations", "monitoring"
 #: Prometheus as its own host reaches it.
 PROMETHEUS = "http://[::1]:9090"
 #: What the kit gives the playbooks; a drill's own variables have other names. authoring.md explains each.
@@ -55,9 +55,11 @@ class Held(NamedTuple):
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """The host groups that its playbooks know: the drill's, and the operations nodes."""
+        """The host groups that its playbooks know: the drill's, and those with a Prometheus."""
         found = operations(self.city)
-        return {**({OPERATIONS: found} if found else {}), **self.nodes}
+        rule = self.definition.detection
+        watching = (rule.at,) if rule and rule.at else found
+        return {**self.nodes, **({OPERATIONS: found, MONITORING: watching} if found else {})}
 
     @property
     def playbooks(self) -> dict[str, Path]:
@@ -80,6 +82,14 @@ def hold_against(name: str, definition: Definition, city: City) -> Held:
     ]
     taken = [variable for variable in definition.variables if variable in GIVEN]
     wrong += [f"variables.{variable} is what the kit gives; call it otherwise" for variable in taken]
+    wrong += [
+        f"nodes.{group} is what the kit gives"
+        for group in (OPERATIONS, MONITORING)
+        if group in definition.nodes
+    ]
+    rule = definition.detection
+    if rule and rule.at and rule.at not in city.nodes:
+        wrong.append(f"detection.at = {rule.at!r} is no node of the inventory")
     wrong += [f"nodes.{group} names no node" for group, given in definition.nodes.items() if not given]
     objectives = definition.objectives
     system = city.systems.get(objectives.system) if objectives.system else None

@@ -60,6 +60,12 @@ def test_every_drill_of_the_kit_fits_the_lab() -> None:
             'alert = "SystemEndpointDown"\nfor = "1m"',
             r"unknown field `for` - at `\$.detection`",
         ),
+        ('within = "10m"', 'at = "ops-9"', "detection.at = 'ops-9' is no node"),
+        (
+            'client = "client-1"',
+            'client = "client-1"\nmonitoring = "ops-1"',
+            "nodes.monitoring is what the kit gives",
+        ),
         ('duty = "批准', 'duties = "批准', r"unknown field `duties` - at `\$.participants\[0\]`"),
         ('folder = "', 'kit = "', "variables.kit is what the kit gives"),
         ("[steps]\ndetect", "[steps]\ndiscover", "steps: discover is none of prepare"),
@@ -96,6 +102,13 @@ def test_objectives_may_be_the_drills_own(tmp_path: Path) -> None:
         tmp_path, ('system = "yichun-gov-service-net"\npolicy = "gov-service"', 'rto = "1m"\nrpo = "0"')
     )
     assert (held.rto, held.rpo, held.system, held.owner) == (60, 0, None, "市数据局")
+
+
+def test_the_alert_is_waited_for_where_the_drill_says(tmp_path: Path) -> None:
+    held = written(tmp_path, ('within = "10m"', 'at = "offsite-1"'))
+    assert (held.groups["operations"], held.groups["monitoring"]) == (("ops-1",), ("offsite-1",))
+    assert held.definition.detection is not None
+    assert held.definition.detection.within == "10m"
 
 
 def test_what_playbooks_read(tmp_path: Path) -> None:
