@@ -195,7 +195,15 @@ def test_it_is_drawn(chromium: str, tmp_path: Path) -> None:
 @pytest.mark.chromium
 def test_it_prints_on_two_sheets_of_a4(chromium: str, tmp_path: Path) -> None:
     file, printed = tmp_path / "page.html", tmp_path / "page.pdf"
-    file.write_text(page(example()), encoding="utf-8")
+    record = example()
+    full = msgspec.structs.replace(
+        record,
+        participants=record.participants[:1] * 5,
+        stop_conditions=record.stop_conditions * 2,
+        issues=(Issue(what="RTO实测1000.0秒，超过目标900秒", owner="市行政审批局", due="2026-08-31"),) * 3,
+        tolerated_alerts=("RestoreTestFailed",),
+    )
+    file.write_text(page(full, DIGEST), encoding="utf-8")
     browse(chromium, file, "--no-pdf-header-footer", f"--print-to-pdf={printed}")
     content = printed.read_bytes()
     sheets = re.findall(rb"/MediaBox ?\[ ?0 0 ([0-9.]+) ([0-9.]+) ?\]", content)
