@@ -105,4 +105,6 @@ def stop(folder: str) -> int:
 
 if __name__ == "__main__":
     verb, *arguments = sys.argv[1:]
-    sys.exit({"start": start, "report": report, "stop": stop}[verb](*arguments))
+    sys.exit(
+        start(*arguments) if verb == "start" else report(*arguments) if verb == "report" else stop(*arguments)
+    )
