@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, tzinfo
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -160,7 +161,7 @@ def longest_pause(schedule: Schedule, window: str | None = None) -> int | None:
     moments = [second for second in schedule.seconds if window is None or within(window, second)]
     if not moments or (schedule.years and not _runs_for_years(schedule)):
         return None
-    within_day = max((later - one for one, later in zip(moments, moments[1:], strict=False)), default=0)
+    within_day = max((later - one for one, later in pairwise(moments)), default=0)
     return max(within_day, _days_between(schedule) * DAY - moments[-1] + moments[0])
 
 
@@ -174,7 +175,7 @@ def _days_between(schedule: Schedule) -> int:
         return 1
     start = date(2026, 1, 1)
     matching = [number for number in range(_YEARS * 366) if schedule.on(start + timedelta(days=number))]
-    gaps = [later - one for one, later in zip(matching, matching[1:], strict=False)]
+    gaps = [later - one for one, later in pairwise(matching)]
     return max(gaps, default=_YEARS * 366)
 
 

@@ -37,7 +37,9 @@ def _check_reason(draft: Draft, name: str, reason: NoBackup, policies: dict[str,
         what = f"system {name} is run by {system.hosted_by}: its backup is not the city's"
         draft.report(draft.without, name, "", what, "remove the table")
     elif system is not None and system.rpo:
-        what = f"system {name} is without backup here, but systems.csv gives it an rpo of {duration(system.rpo)}"
+        what = (
+            f"system {name} is without backup here, but systems.csv gives it an rpo of {duration(system.rpo)}"
+        )
         draft.report(draft.without, name, "", what, "write a policy for it, or 0 for its rpo")
     elif not draft.systems.knows(name):
         fix = draft.suggestions.fix(name, draft.systems.records, "add it to systems.csv")

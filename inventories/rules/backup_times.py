@@ -83,7 +83,9 @@ def _check_verification(draft: Draft, key: str, policy: BackupPolicy) -> None:
         interval = getattr(verify, field)
         if interval < SHORTEST_INTERVAL:
             what = f"verify.{field} is {duration(interval)}"
-            draft.report(draft.backups, key, f"verify.{field}", what, f"write {duration(SHORTEST_INTERVAL)} or more")
+            draft.report(
+                draft.backups, key, f"verify.{field}", what, f"write {duration(SHORTEST_INTERVAL)} or more"
+            )
     if SHORTEST_INTERVAL <= verify.read_all < verify.check:
         what = f"verify.read_all {duration(verify.read_all)} is shorter than verify.check {duration(verify.check)}"
         fix = f"write {duration(verify.check)} or more: each check reads a part of the data"

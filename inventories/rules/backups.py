@@ -122,7 +122,9 @@ def _check_databases(draft: Draft, key: str, policy: BackupPolicy) -> None:
                 draft.report(draft.backups, key, f"{place}.{field}", what, fix)
         identity = (database.engine, database.instance, database.name)
         if identity in seen:
-            what = f"{database.engine} {database.instance}/{database.name} is backed up already by this policy"
+            what = (
+                f"{database.engine} {database.instance}/{database.name} is backed up already by this policy"
+            )
             draft.report(draft.backups, key, f"{place}.name", what, "remove one of the two")
         seen.add(identity)
 
