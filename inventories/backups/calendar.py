@@ -165,6 +165,13 @@ def longest_pause(schedule: Schedule, window: str | None = None) -> int | None:
     return max(within_day, _days_between(schedule) * DAY - moments[-1] + moments[0])
 
 
+def runs_a_day(schedule: Schedule, window: str | None = None) -> int:
+    """How often it runs on each day; 0 where there are days on which it does not."""
+    if schedule.years or _days_between(schedule) != 1:
+        return 0
+    return sum(window is None or within(window, second) for second in schedule.seconds)
+
+
 def _runs_for_years(schedule: Schedule) -> bool:
     return set(range(2026, 2026 + _YEARS)) <= schedule.years
 

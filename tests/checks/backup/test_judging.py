@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from checks import backup
-from checks.backup import evaluate, load_limits, nodes_to_ask, spell
+from checks.backup import coverage
+from checks.backup.finding import spell
+from checks.backup.judging import evaluate
+from checks.backup.limits import load_limits
+from checks.backup.places import nodes_to_ask
 from checks.backup_state import Unreadable, read_state, states_of
 from checks.record import Record, Status
 from checks.security.run import NotCollected
@@ -18,7 +21,7 @@ from checks.security.stream import Section
 from inventories.backups.records import BackupPolicy
 from inventories.records import HostedBy, System
 
-from .city import tiny_city
+from ..city import tiny_city
 
 BEIJING = timezone(timedelta(hours=8))
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=BEIJING)
@@ -283,7 +286,7 @@ def test_a_system_needs_a_policy(
     covered: System, by: list[BackupPolicy], status: str | None, reason: str
 ) -> None:
     records = evaluate(tiny_city(systems=[covered], backups=by), {}, NOW)
-    found = [record for record in records if record.check == backup.POLICY]
+    found = [record for record in records if record.check == coverage.POLICY]
     if status is None:
         assert found == []
     else:
