@@ -149,6 +149,7 @@ def _print(city: City, edition: Edition, found: Sequence[Standing]) -> None:
         rest = tuple(missing for missing in standing.lacking if missing not in common)
         rows.setdefault((_grades(standing), _digits(standing), rest), []).append(standing)
     to.print(f"[bold]{escape(edition.title)}[/]", soft_wrap=True)
+    to.print(f"{escape(edition.status)}")
     shown = Table(show_edge=False, pad_edge=False, show_lines=True)
     shown.add_column("needs\nhas", no_wrap=True)
     shown.add_column("3-2-1-1-0", no_wrap=True)
@@ -202,7 +203,8 @@ def _print_rest(city: City, edition: Edition, found: Sequence[Standing], common:
         to.print(f"For a person to judge, no part of these grades: {escape(', '.join(edition.by_person))}.")
     lacking = sum(bool(standing.lacking) for standing in found)
     below = sum(standing.gap > 0 for standing in found)
-    to.print(f"{number_of(len(found), 'system')}: {below} below the grade, {lacking} with something missing.")
+    grades = f"{below} below the grade" if edition.grades else "grades not known"
+    to.print(f"{number_of(len(found), 'system')}: {grades}, {lacking} with something missing.")
 
 
 def _grades(standing: Standing) -> str:

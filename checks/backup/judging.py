@@ -164,6 +164,8 @@ class _Job:
         found = _unless_failed(step, fresh)
         if found.status is Status.PASS:
             text = f"{step.files} files came back with the right content hash; {found.evidence}"
+            if known.restored_snapshot_at:
+                text += f"; data up to {timestamp(known.restored_snapshot_at)} are proven to come back"
             return msgspec.structs.replace(found, evidence=text)
         return found
 
