@@ -11,7 +11,7 @@ from checks.backup.grades import load_editions
 from checks.backup.limits import load_limits
 from checks.backup.standing import standings
 from checks.record import Record, Status
-from inventories.backups.records import Backups, Medium, Protection, Repository
+from inventories.backups.records import Backups, Medium, NoBackup, Protection, Repository
 from inventories.records import City, Node, NodeRole
 
 from ..city import NODES, tiny_city
@@ -130,10 +130,9 @@ def test_the_worst_stand_first() -> None:
         system(id="bare", mlps=3),
         system(id="nothing", nodes=()),
     ]
-    reasons = {"reasoned": {"id": "reasoned", "reason": "无数据", "owner": "bureau"}}
     without = Backups(
         repositories=places(offsite_1=TAPE).repositories,
-        without={name: _reason(fields) for name, fields in reasons.items()},
+        without={"reasoned": NoBackup(id="reasoned", reason="无数据", owner="bureau")},
     )
     policies = [policy(systems=("well", "below")), policy(id="bare", systems=("bare",), copies=())]
     found = standings(tiny_city(systems=systems, backups=policies, places=without), EDITION)
@@ -141,9 +140,3 @@ def test_the_worst_stand_first() -> None:
     assert [standing.gap for standing in found] == [0, 4, 1, 0, 0]
     assert [one.what for one in found[0].lacking] == ["no policy, and no reason in [without.nothing]"]
     assert found[-1].required is None and found[-1].lacking == ()
-
-
-def _reason(fields: dict[str, str]) -> Any:
-    from inventories.backups.records import NoBackup
-
-    return NoBackup(**fields)
