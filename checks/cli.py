@@ -14,9 +14,11 @@ import click
 from msgspec import structs
 from rich.console import Console
 
-from checks import backup, table
+from checks import table
 from checks.availability.run import probe_all
 from checks.availability.targets import EndpointError, targets_of
+from checks.backup.judging import evaluate as evaluate_backups
+from checks.backup.places import nodes_to_ask
 from checks.backup_state import states_of
 from checks.extranet import run as extranet
 from checks.record import Record, encode, exit_code, write_records
@@ -178,7 +180,7 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
     """Security, backups and the extranet from one round trip a host."""
     asked: dict[str, list[str]] = {}
     if SECURITY in task.kinds or BACKUP in task.kinds:
-        nodes = linux_nodes(task.city) if SECURITY in task.kinds else backup.nodes_to_ask(task.city)
+        nodes = linux_nodes(task.city) if SECURITY in task.kinds else nodes_to_ask(task.city)
         asked = {node: ["security\n"] for node in nodes}
     planned = extranet.expectation(task.city) if EXTRANET in task.kinds else None
     if planned is not None:
@@ -193,7 +195,7 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
     if SECURITY in task.kinds:
         results[SECURITY] = security.evaluate(task.city, captures, profile=task.profile, waivers=task.waivers)
     if BACKUP in task.kinds:
-        results[BACKUP] = backup.evaluate(task.city, states_of(captures), datetime.now().astimezone())
+        results[BACKUP] = evaluate_backups(task.city, states_of(captures), datetime.now().astimezone())
     if planned is not None:
         results[EXTRANET] = extranet.evaluate(planned, captures)
     return results
