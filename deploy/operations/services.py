@@ -19,8 +19,10 @@ STATE = "/etc/jizuo"
 RECORDS = "/var/lib/jizuo/records"
 
 EXPORTER = "jizuo-exporter.service"
-#: The checks that run by themselves, and the seconds between the end of one run and the next.
-CHECKS = {"security": 300, "backup": 180}
+#: The checks that run by themselves, and how many rounds of probes lie between the end of one run and the next.
+CHECKS = {"security": 10, "backup": 6}
+#: The audit of all controls takes some CPU seconds a host: never more often than this, in seconds.
+LEAST_PAUSE = {"security": 300, "backup": 0}
 TIMERS = tuple(f"jizuo-check-{check}.timer" for check in CHECKS)
 
 
@@ -65,7 +67,8 @@ def unit_files(interval: int) -> list[File]:
             render(TEMPLATES / "jizuo-exporter.service.j2", port=EXPORTER_PORT, interval=interval, **values),
         )
     ]
-    for check, seconds in CHECKS.items():
+    for check, rounds in CHECKS.items():
+        seconds = max(rounds * interval, LEAST_PAUSE[check])
         service, timer = f"jizuo-check-{check}.service", f"jizuo-check-{check}.timer"
         found += [
             File(
