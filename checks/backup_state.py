@@ -54,6 +54,7 @@ class RepositoryState(msgspec.Struct, frozen=True):
         snapshot_at: Of what moment the newest whole snapshot in it is.
         check_success_at: When the repository was last found sound.
         restore_success_at: When a sample was last restored from it with the right content.
+        restored_snapshot_at: Of what moment the snapshot was that this proved.
         copy: The last copy into it.
         check: The last check of it.
         restore_test: The last restore from it.
@@ -63,6 +64,7 @@ class RepositoryState(msgspec.Struct, frozen=True):
     snapshot_at: MaybeMoment = None
     check_success_at: MaybeMoment = None
     restore_success_at: MaybeMoment = None
+    restored_snapshot_at: MaybeMoment = None
     copy: Step | None = None
     check: Step | None = None
     restore_test: Step | None = None

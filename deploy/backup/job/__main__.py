@@ -11,7 +11,7 @@ import sys
 
 from .configuration import ConfigurationError, read_configuration
 from .restic import JobError
-from .restore import restore
+from .restore import Wish, restore
 from .steps import Interrupted, Job
 
 CONFIGURATION_FOLDER = "/etc/jizuo/backup"
@@ -24,10 +24,16 @@ def main(arguments: list[str]) -> int:
     run = commands.add_parser("run", help="take a snapshot, copy it, verify what is due")
     run.add_argument("policy")
     run.add_argument("--verify", action="store_true", help="verify now, due or not")
-    back = commands.add_parser("restore", help="restore a folder to its place and compare every file")
+    run.add_argument("--read-all", action="store_true", help="with --verify: read all data, not a part")
+    back = commands.add_parser("restore", help="restore a folder and compare every file")
     back.add_argument("policy")
     back.add_argument("path")
     back.add_argument("--from", dest="node", required=True, help="the node whose repository to restore from")
+    back.add_argument("--to", default="", help="where to; to its own place unless given")
+    back.add_argument("--snapshot", default="", help="an id; the newest unless given")
+    back.add_argument("--at", default="", help="the newest that is not later than this moment, ISO 8601")
+    back.add_argument("--dry", action="store_true", help="say what it would do and do nothing")
+    back.add_argument("--overwrite", action="store_true", help="move aside what is there")
     for command in (run, back):
         command.add_argument("--configuration", default=CONFIGURATION_FOLDER, help="folder of configurations")
         command.add_argument("--state", default=os.environ.get("STATE_DIRECTORY", "/var/lib/jizuo/backup"))
@@ -39,9 +45,16 @@ def main(arguments: list[str]) -> int:
         configuration = read_configuration(os.path.join(options.configuration, options.policy + ".json"))
         os.makedirs(options.cache, mode=0o700, exist_ok=True)
         if options.command == "restore":
-            print(
-                json.dumps(restore(configuration, options.node, options.path, options.state, options.cache))
+            wish = Wish(
+                options.node,
+                options.path,
+                options.to,
+                options.snapshot,
+                options.at,
+                options.dry,
+                options.overwrite,
             )
+            print(json.dumps(restore(configuration, wish, options.state, options.cache, say=_whisper)))
             return 0
         with open(os.path.join(options.cache, options.policy + ".lock"), "w") as lock:
             try:
@@ -49,7 +62,9 @@ def main(arguments: list[str]) -> int:
             except BlockingIOError:
                 print(f"another run of {options.policy} is under way; this one does nothing", file=sys.stderr)
                 return 1
-            return Job(configuration, options.state, options.cache, _say).run(options.verify)
+            return Job(configuration, options.state, options.cache, _say).run(
+                options.verify, options.read_all
+            )
     except (ConfigurationError, JobError, OSError) as error:
         print(f"jizuo_backup: {error}", file=sys.stderr)
         return 1
@@ -60,6 +75,11 @@ def main(arguments: list[str]) -> int:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _whisper(line: str) -> None:
+    """Progress, apart from the result that a program reads."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _stop(number: int, frame: object) -> None:

@@ -157,14 +157,32 @@ class Restic:
             raise JobError("no_snapshot", f"{self.place.node} holds no snapshot of {tag} of {host}")
         return Snapshot(found[-1]["id"], found[-1]["time"], found[-1].get("original", ""))
 
+    def snapshots(self, host: str, tag: str) -> list[Snapshot]:
+        """All snapshots of a host and tag, the oldest first.
+
+        Raises:
+            JobError: the repository cannot be read.
+        """
+        done = self.must("snapshots", "--no-lock", "--json", "--host", host, "--tag", tag)
+        found = sorted(json.loads(done.output) or [], key=lambda one: one["time"])
+        return [Snapshot(one["id"], one["time"], one.get("original", "")) for one in found]
+
     def files_of(self, snapshot: str) -> set[str]:
         """The paths of all regular files that a snapshot holds, as :func:`listed_as` has them.
 
         Raises:
             JobError: the repository cannot be read.
         """
+        return set(self.sizes_of(snapshot))
+
+    def sizes_of(self, snapshot: str) -> dict[str, int]:
+        """As :meth:`files_of`, with the bytes of each.
+
+        Raises:
+            JobError: the repository cannot be read.
+        """
         done = self.must("ls", "--no-lock", "--json", snapshot)
-        return {one["path"] for one in messages(done) if one.get("type") == "file"}
+        return {one["path"]: one.get("size", 0) for one in messages(done) if one.get("type") == "file"}
 
 
 def failure(node: str, verb: str, done: Done) -> JobError:

@@ -44,14 +44,17 @@ class Job:
             place.node: Restic(place, configuration.ca_file, cache_folder, program)
             for place in configuration.repositories
         }
+        self.read_all = False
         self.stable: dict[bytes, manifest.Entry] = {}
         self.snapshots: dict[str, str] = {}  # node -> id of this run's snapshot in its repository
 
-    def run(self, verify: bool) -> int:
+    def run(self, verify: bool, read_all: bool = False) -> int:
         """Carry the policy out: 0 when all went well, 3 for a snapshot that lacks files, 1 otherwise.
 
-        `verify` asks for checks and restore tests also where they are not due.
+        `verify` asks for checks and restore tests also where they are not due, `read_all` for checks that read
+        all data.
         """
+        self.read_all = read_all
         result = self.back_up()
         well = result == "success"
         if result != "failure":
@@ -194,8 +197,10 @@ class Job:
         if always or not 0 <= seconds_since(known["check_success_at"]) < limit:
             parts = self.configuration.read_data_parts
             part = now().toordinal() % parts + 1
+            if self.read_all:
+                part = parts = 1
             numbers = {"part": part, "parts": parts}
-            well = self._step(place, "check", numbers, lambda step: self._check(place, part)) and well
+            well = self._step(place, "check", numbers, lambda step: self._check(place, part, parts)) and well
             if well:
                 known["check_success_at"] = known["check"]["ended_at"]
         # What a damaged repository gives back proves nothing, and restic asks for lost data a minute long.
@@ -208,8 +213,7 @@ class Job:
         self.state.write()
         return well
 
-    def _check(self, place: RepositoryPlace, part: int) -> None:
-        parts = self.configuration.read_data_parts
+    def _check(self, place: RepositoryPlace, part: int, parts: int) -> None:
         # Locks keep pruning away, and nothing here can prune: the repository is append-only.
         self.restic[place.node].must("check", "--no-lock", f"--read-data-subset={part}/{parts}")
 
