@@ -11,7 +11,7 @@ import sys
 
 from .configuration import ConfigurationError, read_configuration
 from .restic import JobError
-from .restore import Wish, restore
+from .restore import add_arguments, restore, wish_of
 from .steps import Interrupted, Job
 
 CONFIGURATION_FOLDER = "/etc/jizuo/backup"
@@ -26,14 +26,7 @@ def main(arguments: list[str]) -> int:
     run.add_argument("--verify", action="store_true", help="verify now, due or not")
     run.add_argument("--read-all", action="store_true", help="with --verify: read all data, not a part")
     back = commands.add_parser("restore", help="restore a folder and compare every file")
-    back.add_argument("policy")
-    back.add_argument("path")
-    back.add_argument("--from", dest="node", required=True, help="the node whose repository to restore from")
-    back.add_argument("--to", default="", help="where to; to its own place unless given")
-    back.add_argument("--snapshot", default="", help="an id; the newest unless given")
-    back.add_argument("--at", default="", help="the newest that is not later than this moment, ISO 8601")
-    back.add_argument("--dry", action="store_true", help="say what it would do and do nothing")
-    back.add_argument("--overwrite", action="store_true", help="move aside what is there")
+    add_arguments(back)
     for command in (run, back):
         command.add_argument("--configuration", default=CONFIGURATION_FOLDER, help="folder of configurations")
         command.add_argument("--state", default=os.environ.get("STATE_DIRECTORY", "/var/lib/jizuo/backup"))
@@ -45,16 +38,11 @@ def main(arguments: list[str]) -> int:
         configuration = read_configuration(os.path.join(options.configuration, options.policy + ".json"))
         os.makedirs(options.cache, mode=0o700, exist_ok=True)
         if options.command == "restore":
-            wish = Wish(
-                options.node,
-                options.path,
-                options.to,
-                options.snapshot,
-                options.at,
-                options.dry,
-                options.overwrite,
+            print(
+                json.dumps(
+                    restore(configuration, wish_of(options), options.state, options.cache, say=_whisper)
+                )
             )
-            print(json.dumps(restore(configuration, wish, options.state, options.cache, say=_whisper)))
             return 0
         with open(os.path.join(options.cache, options.policy + ".lock"), "w") as lock:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from collections.abc import Callable
@@ -32,6 +33,33 @@ class Wish(NamedTuple):
     at: str = ""
     dry: bool = False
     overwrite: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of a restore."""
+    parser.add_argument("policy")
+    parser.add_argument("path")
+    parser.add_argument(
+        "--from", dest="node", required=True, help="the node whose repository to restore from"
+    )
+    parser.add_argument("--to", default="", help="where to; to its own place unless given")
+    parser.add_argument("--snapshot", default="", help="an id; the newest unless given")
+    parser.add_argument("--at", default="", help="the newest that is not later than this moment, ISO 8601")
+    parser.add_argument("--dry", action="store_true", help="say what it would do and do nothing")
+    parser.add_argument("--overwrite", action="store_true", help="move aside what is there")
+
+
+def wish_of(options: argparse.Namespace) -> Wish:
+    """What a command line asks for."""
+    return Wish(
+        node=options.node,
+        path=options.path,
+        target=options.to,
+        snapshot=options.snapshot,
+        at=options.at,
+        dry=options.dry,
+        overwrite=options.overwrite,
+    )
 
 
 def restore(
