@@ -40,6 +40,8 @@ class Server:
     store: SecretStore
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    #: Where it listens; empty is every address of both families, as in the deploy.
+    address: str = "localhost"
 
     @property
     def repositories(self) -> Path:
@@ -62,7 +64,7 @@ class Server:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 self.port = probe.getsockname()[1]
-        arguments = server_arguments(f"localhost:{self.port}", configuration, self.repositories)
+        arguments = server_arguments(f"{self.address}:{self.port}", configuration, self.repositories)
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(["rclone", "-v", *arguments], stdout=log, stderr=log)
         deadline = time.monotonic() + 10
