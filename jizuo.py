@@ -129,7 +129,7 @@ Examples:
   jizuo backup status inventories/lab
   jizuo backup run inventories/lab gov-service
   jizuo backup verify inventories/lab --read-all
-  jizuo backup restore inventories/lab gov-data-portal --to /srv/restored --dry
+  jizuo backup restore inventories/lab gov-data-portal --to /srv/back --dry
   jizuo backup escrow make inventories/lab --recipient age1... --out kit.age""",
 )
 def backup() -> None:

@@ -156,7 +156,7 @@ def make(
     epilog="""\b
 Examples:
   jizuo backup escrow verify inventories/lab kit.age --identity custodian.key
-  jizuo backup escrow verify inventories/lab kit.age --passphrase-file - --json
+  jizuo backup escrow verify inventories/lab kit.age --passphrase-file -
 
 \b
 Exit codes: 0 every secret and address in it is today's, 2 it is out of date:
