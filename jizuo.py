@@ -51,6 +51,9 @@ BACKUP = {
     "restore": Registered(
         "checks.backup_restore_cli", "restore", "Bring a system's data back, compared by hash."
     ),
+    "prune": Registered(
+        "checks.backup_prune_cli", "prune", "What repository nodes would remove, and let them."
+    ),
     "escrow": Registered("deploy.backup.escrow.cli", "escrow", "The recovery kit: make it, see if it holds."),
 }
 

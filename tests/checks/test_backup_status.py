@@ -154,6 +154,8 @@ def test_a_policy_that_is_not_there_is_named_with_those_that_are(collected: Path
         (["run"], "name a POLICY or POLICY@NODE, or --all"),
         (["run", "gov-service@ops-1"], "gov-service does not run on ops-1, but on cloud-1"),
         (["verify", "nightly"], "no policy nightly"),
+        (["prune", "ops-1"], "ops-1 holds no such repository; these nodes do: backup-1, offsite-1"),
+        (["prune", "--policy", "nightly"], "no policy nightly"),
         (["restore", "gov-service"], "either --to FOLDER, or --in-place"),
         (["restore", "gov-service", "--to", "/a", "--in-place"], "either --to FOLDER, or --in-place"),
         (["restore", "nothing", "--to", "/a"], "nothing is no system and no policy"),
@@ -171,7 +173,7 @@ def test_a_wrong_call_touches_no_host_and_says_what_is_right(arguments: list[str
 
 
 @pytest.mark.parametrize(
-    "verb", [["run", "--all"], ["verify"], ["restore", "gov-service", "--to", "/a"], ["status"]]
+    "verb", [["run", "--all"], ["verify"], ["prune"], ["restore", "gov-service", "--to", "/a"], ["status"]]
 )
 def test_without_a_way_to_the_hosts_it_says_so(verb: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JIZUO_STATE", "/nonexistent")
