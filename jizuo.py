@@ -43,16 +43,20 @@ COMMANDS = {
 
 #: What `jizuo backup` holds: what acts on hosts is the checks', the kit of secrets the deploys'.
 BACKUP = {
-    "status": Registered("checks.backup_cli", "status", "How every job stands, the worst first."),
-    "run": Registered("checks.backup_cli", "run", "Take a backup now and follow it."),
+    "list": Registered("checks.backup.list_cli", "list_policies", "What is backed up, how often, to where."),
+    "status": Registered("checks.backup.jobs_cli", "status", "How every job stands, the worst first."),
+    "run": Registered("checks.backup.jobs_cli", "run", "Take a backup now and follow it."),
     "verify": Registered(
-        "checks.backup_cli", "verify", "Check repositories, restore a sample, say what is proven."
+        "checks.backup.jobs_cli", "verify", "Check repositories, restore a sample, say what is proven."
     ),
     "restore": Registered(
-        "checks.backup_restore_cli", "restore", "Bring a system's data back, compared by hash."
+        "checks.backup.restore_cli", "restore", "Bring a system's data back, compared by hash."
+    ),
+    "grade": Registered(
+        "checks.backup.grade_cli", "grade", "Grades of GB/T 20988 and 3-2-1-1-0, required and had."
     ),
     "prune": Registered(
-        "checks.backup_prune_cli", "prune", "What repository nodes would remove, and let them."
+        "checks.backup.prune_cli", "prune", "What repository nodes would remove, and let them."
     ),
     "escrow": Registered("deploy.backup.escrow.cli", "escrow", "The recovery kit: make it, see if it holds."),
 }

@@ -54,7 +54,7 @@ class RepositoryState(msgspec.Struct, frozen=True):
         snapshot_at: Of what moment the newest whole snapshot in it is.
         check_success_at: When the repository was last found sound.
         restore_success_at: When a sample was last restored from it with the right content.
-        restored_snapshot_at: Of what moment the snapshot was that this proved.
+        restored_snapshot_at: Of what moment the snapshot was from which that sample came: so far is proven.
         copy: The last copy into it.
         check: The last check of it.
         restore_test: The last restore from it.

@@ -14,9 +14,11 @@ import click
 from msgspec import structs
 from rich.console import Console
 
-from checks import backup, table
+from checks import table
 from checks.availability.run import probe_all
 from checks.availability.targets import EndpointError, targets_of
+from checks.backup.judging import evaluate as evaluate_backups
+from checks.backup.places import nodes_to_ask
 from checks.backup_state import states_of
 from checks.extranet import run as extranet
 from checks.record import Record, encode, exit_code, write_records
@@ -180,7 +182,7 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
     if SECURITY in task.kinds:
         asked = {node: ["security\n"] for node in linux_nodes(task.city)}
     elif BACKUP in task.kinds:
-        asked = {node: ["backup\n"] for node in backup.nodes_to_ask(task.city)}
+        asked = {node: ["backup\n"] for node in nodes_to_ask(task.city)}
     planned = extranet.expectation(task.city) if EXTRANET in task.kinds else None
     if planned is not None:
         for node, request in planned.requests().items():
@@ -194,7 +196,7 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
     if SECURITY in task.kinds:
         results[SECURITY] = security.evaluate(task.city, captures, profile=task.profile, waivers=task.waivers)
     if BACKUP in task.kinds:
-        results[BACKUP] = backup.evaluate(task.city, states_of(captures), datetime.now().astimezone())
+        results[BACKUP] = evaluate_backups(task.city, states_of(captures), datetime.now().astimezone())
     if planned is not None:
         results[EXTRANET] = extranet.evaluate(planned, captures)
     return results

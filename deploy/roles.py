@@ -15,4 +15,5 @@ ROLES: dict[str, frozenset[NodeRole]] = {
     "cloud": frozenset({NodeRole.CLOUD}),
     "backup": frozenset({NodeRole.CLOUD, NodeRole.BACKUP, NodeRole.OFFSITE}),
     "operations": frozenset({NodeRole.OPERATIONS}),
+    "watch": frozenset({NodeRole.OFFSITE}),
 }

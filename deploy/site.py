@@ -17,6 +17,7 @@ from deploy.operations.mirror_role import mirror
 from deploy.operations.role import operations
 from deploy.private.role import private
 from deploy.roles import ROLES
+from deploy.watch.role import watch
 
 
 def has(role: str) -> bool:
@@ -40,3 +41,5 @@ if has("backup"):
     backup()
 if has("operations"):
     operations()
+if has("watch"):
+    watch()

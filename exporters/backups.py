@@ -8,7 +8,7 @@ from typing import NamedTuple
 from checks.record import Record, Status
 from exporters.readings import epoch_seconds
 
-#: The checks of a job (checks/backup.py); those of a repository are followed by a colon and its node.
+#: The checks of a job (checks/backup/); those of a repository are followed by a colon and its node.
 AGE, LAST_RUN, COPY, REPOSITORY_CHECK, RESTORE_TEST, COVERED = (
     "backup",
     "backup-last-run",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from exporters.places import Place, places
+from inventories.cells import seconds
 from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT, linux_nodes
 from inventories.records import City, Family, Node, NodeRole
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 RULES = Path(__file__).parent / "rules"
 RULE_FOLDER = "rules"
 TARGET_FOLDER = "targets"
+#: The seconds between two scrapes for which the rules' waits (`for`) are written.
+WRITTEN_FOR = 15
 
 
 class Settings(NamedTuple):
@@ -27,7 +30,7 @@ class Settings(NamedTuple):
 
     Attributes:
         family: The family of the management addresses that are scraped.
-        interval: Seconds between two scrapes.
+        interval: Seconds between two scrapes; 0 for what the inventory says.
         exporter_port: The port of `jizuo exporter`.
         node_port: The port of node exporter.
         prometheus_port: The port of Prometheus itself.
@@ -36,10 +39,11 @@ class Settings(NamedTuple):
         exporter_user: The user of the exporter's basic authentication; empty for none.
         exporter_password_file: The file that holds that user's password; it is never written here.
         webhook_url: Where Alertmanager posts alerts; empty to keep them in its own page.
+        replica: The name of this Prometheus of several that watch the same; empty for the only one.
     """
 
     family: Family = Family.IPV6
-    interval: int = 15
+    interval: int = 0
     exporter_port: int = EXPORTER_PORT
     node_port: int = NODE_EXPORTER_PORT
     prometheus_port: int = 9090
@@ -48,11 +52,13 @@ class Settings(NamedTuple):
     exporter_user: str = ""
     exporter_password_file: str = ""
     webhook_url: str = ""
+    replica: str = ""
 
 
 def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, bytes]:
     """Every file by its path below Prometheus's folder; the same city gives the same bytes."""
     where = places(city)
+    settings = settings._replace(interval=settings.interval or city.layout.monitoring.interval)
     operations = [node for node in city.nodes.values() if node.role == NodeRole.OPERATIONS]
     ports = {
         "jizuo": settings.exporter_port,
@@ -72,8 +78,25 @@ def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, byt
     for job, targets in groups.items():
         files[f"{TARGET_FOLDER}/{job}.json"] = _json(targets)
     for rules in sorted(RULES.glob("*.yml")):
-        files[f"{RULE_FOLDER}/{rules.name}"] = rules.read_bytes()
+        files[f"{RULE_FOLDER}/{rules.name}"] = paced(rules.read_bytes(), settings.interval)
     return files
+
+
+def paced(rules: bytes, interval: int) -> bytes:
+    """A file of rules for a city that is scraped every `interval` seconds.
+
+    How long an alert waits is a number of missed scrapes, written as seconds for :data:`WRITTEN_FOR`; only
+    waits of minutes go with the interval, those of hours and days are about people.
+    """
+    if interval == WRITTEN_FOR:
+        return rules
+    document = yaml.safe_load(rules)
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            wait = seconds("for", rule.get("for", "0s"))
+            if 0 < wait < 3600:
+                rule["for"] = f"{max(1, wait * interval // WRITTEN_FOR)}s"
+    return _yaml(document)
 
 
 def host_groups(
@@ -117,10 +140,17 @@ def prometheus_config(city: City, settings: Settings, jobs: list[str]) -> dict[s
             "scrape_timeout": f"{min(10, settings.interval)}s",
             "evaluation_interval": f"{settings.interval}s",
             # What a province that federates several cities tells them apart by.
-            "external_labels": {"city": city.layout.division},
+            "external_labels": {
+                "city": city.layout.division,
+                **({"replica": settings.replica} if settings.replica else {}),
+            },
         },
         "rule_files": [f"{RULE_FOLDER}/*.yml"],
-        "alerting": {"alertmanagers": [{"file_sd_configs": [_file_sd("alertmanager")]}]},
+        "alerting": {
+            # Alertmanager takes what two replicas say of one alert for one alert.
+            "alert_relabel_configs": [{"regex": "replica", "action": "labeldrop"}],
+            "alertmanagers": [{"file_sd_configs": [_file_sd("alertmanager")]}],
+        },
         "scrape_configs": [_scrape_config(job, settings) for job in jobs],
     }
 

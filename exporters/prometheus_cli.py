@@ -44,11 +44,11 @@ pending, 1 failed.""",
 )
 @click.option(
     "--interval",
-    type=click.IntRange(min=1, max=3600),
-    default=15,
-    show_default=True,
+    type=click.IntRange(min=0, max=3600),
+    default=0,
+    show_default=False,
     metavar="SECONDS",
-    help="Between two scrapes.",
+    help="Between two scrapes.  [default: what city.toml says, else 15]",
 )
 @click.option(
     "--exporter-ca", default="", metavar="FILE", help="Scrape the exporter over TLS, trusting this."
@@ -58,6 +58,7 @@ pending, 1 failed.""",
     "--exporter-password-file", default="", metavar="FILE", help="The file of that user's password."
 )
 @click.option("--webhook-url", default="", help="Where Alertmanager posts alerts.")
+@click.option("--replica", default="", help="The name of this Prometheus of several that watch the same.")
 @click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 def prometheus_config(

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 import msgspec.inspect
 
+from inventories.backups.records import Window
 from inventories.problems import Suggestions, shown
 from inventories.records import DivisionCode, HostName, InterfaceName, NetworkName, Record, Seconds
 
@@ -43,6 +44,7 @@ _FORMATS = {
     InterfaceName: "lower-case letters, digits and hyphens, at most 15 (Linux's IFNAMSIZ)",
     NetworkName: "lower-case letters, digits and hyphens, at most 11: interface names are made of it",
     DivisionCode: "a statistical code of 2, 4, 6, 9 or 12 digits",
+    Window: "a part of the day, 22:00-06:00; its end may be on the next",
 }
 _LONGEST = {HostName: 63, InterfaceName: 15, NetworkName: 11}
 
@@ -189,6 +191,8 @@ def expected(type_: Any) -> str:
             return f"whole number from {lowest}" if lowest is not None else "whole number"
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.UnionType()):
             return 'list of ports, from 1 to 65535, and ranges of them: [80, "8000-8099"]'
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StructType()):
+            return "list of tables"
         case msgspec.inspect.VarTupleType():
             return "list of texts"
         case msgspec.inspect.DateType():

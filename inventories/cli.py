@@ -229,19 +229,32 @@ def _inspector(path: Path, city: City) -> Inspector:
 Examples:
   jizuo inventory columns
   jizuo inventory columns nodes.csv
+  jizuo inventory columns backups.toml --format markdown > backups.md
   jizuo inventory columns --json"""
 )
 @click.argument("file", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print; markdown is the reference page, with a whole example.",
+)
 @_JSON
-def columns(file: str | None, as_json: bool) -> None:
-    """Print the columns of each FILE of an inventory: type, allowed values, meaning, example."""
+def columns(file: str | None, form: str, as_json: bool) -> None:
+    """Print the columns of each FILE of an inventory: type, allowed values, default, meaning, example."""
     from inventories.column_guide import FILES, column_guide
+    from inventories.column_page import reference_page
 
     if file is not None and file not in FILES:
         raise click.BadParameter(f"{file!r} is none of {', '.join(FILES)}", param_hint="FILE")
     rows = [row for row in column_guide() if file in (None, row.file)]
-    if as_json:
+    if as_json or form == "json":
         click.echo(_json([row._asdict() for row in rows]))
+        return
+    if form == "markdown":
+        click.echo(reference_page(rows))
         return
     console = _console()
     for name in dict.fromkeys(row.file for row in rows):
@@ -251,7 +264,8 @@ def columns(file: str | None, as_json: bool) -> None:
         table.add_column("example", overflow="fold", max_width=24)
         for row in (row for row in rows if row.file == name):
             column = row.column if row.required else f"{row.column}\n(optional)"
-            meaning = Text.assemble(row.meaning, "\n", (row.values, "dim"))
+            default = f"; {row.default} if left out" if row.default else ""
+            meaning = Text.assemble(row.meaning, "\n", (f"{row.values}{default}", "dim"))
             table.add_row(column, meaning, Text(row.example))
         console.print(table)
 

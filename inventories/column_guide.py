@@ -6,6 +6,8 @@ import tomllib
 from importlib import resources
 from typing import NamedTuple
 
+import msgspec
+
 from inventories.backups.records import (
     BACKUPS_FILE,
     BackupPolicy,
@@ -14,7 +16,7 @@ from inventories.backups.records import (
     Repository,
     Verification,
 )
-from inventories.cells import columns, expected
+from inventories.cells import Column, columns, duration, expected
 from inventories.policy.records import POLICY_FILE, PolicyRule, PolicyService
 from inventories.records import (
     Division,
@@ -58,7 +60,10 @@ FILES = (*RECORDS, *TABLES)
 
 
 class ColumnGuide(NamedTuple):
-    """One column, or key, of a file; `values` says its type and what it may hold."""
+    """One column, or key, of a file; `values` says its type and what it may hold.
+
+    `default` is what holds when it is left out, as the file would write it; empty where that is nothing.
+    """
 
     file: str
     column: str
@@ -66,6 +71,7 @@ class ColumnGuide(NamedTuple):
     values: str
     meaning: str
     example: str
+    default: str
 
 
 def column_guide() -> list[ColumnGuide]:
@@ -82,6 +88,25 @@ def column_guide() -> list[ColumnGuide]:
                 name = f"{table}.{column.name}" if table else column.name
                 text = meanings[file][name]
                 found.append(
-                    ColumnGuide(file, name, column.required, words, text["meaning"], text["example"])
+                    ColumnGuide(
+                        file,
+                        name,
+                        column.required,
+                        words,
+                        text["meaning"],
+                        text["example"],
+                        _default(record, column),
+                    )
                 )
     return found
+
+
+def _default(record: type[Record], column: Column) -> str:
+    """A field's default as a file writes it; empty for nothing, an empty list or table, and tables of their own."""
+    field = next(field for field in msgspec.structs.fields(record) if field.encode_name == column.name)
+    value = field.default
+    if value is msgspec.NODEFAULT or value is None or isinstance(value, tuple | dict | msgspec.Struct):
+        return ""
+    if column.is_seconds:
+        return duration(value)
+    return str(value)

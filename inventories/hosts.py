@@ -154,6 +154,8 @@ class HostData(msgspec.Struct, frozen=True, kw_only=True):
     operations: dict[str, dict[Family, str]]
     systems: tuple[HostedSystem, ...]
     backups: tuple[BackupJob, ...]
+    #: Seconds between two scrapes of Prometheus; probes go out every second one.
+    monitoring_interval: int
     #: The repositories that this node holds for others.
     held_repositories: tuple[HeldRepository, ...]
     #: Clients that keep a repository on this host.
@@ -225,6 +227,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
                 if node.id in system.nodes and node.role is NodeRole.CLOUD
             ),
             backups=tuple(_jobs(city, node)),
+            monitoring_interval=layout.monitoring.interval,
             held_repositories=tuple(_held_repositories(city, node)),
             backup_clients=tuple(_clients(city, node)),
             neighbors=servers,
@@ -320,6 +323,8 @@ def services_of(node: Node, topology: Topology) -> list[Service]:
             service("ntp", Source.MANAGEMENT, 123, protocol="udp"),
             service("prometheus", Source.MANAGEMENT, 9090, 9093, EXPORTER_PORT),
         ]
+    if node.role is NodeRole.OFFSITE:
+        found.append(service("prometheus", Source.MANAGEMENT, 9090))
     return found
 
 

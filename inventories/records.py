@@ -297,6 +297,16 @@ class Internet(Record, frozen=True):
     new_connections: Annotated[int, msgspec.Meta(ge=1, le=1000000)] = 50
 
 
+class Monitoring(Record, frozen=True):
+    """How closely the city is watched.
+
+    `interval` lies between two scrapes, and two evaluations of the rules; probes go out every second one. How
+    long an alert waits before it fires is written for 15 s (`exporters/rules`) and goes with it.
+    """
+
+    interval: Annotated[int, msgspec.Meta(ge=1, le=300)] = 15
+
+
 class Layout(Record, frozen=True):
     """The city as a whole (file `city.toml`).
 
@@ -312,6 +322,7 @@ class Layout(Record, frozen=True):
     management: Management
     partners: dict[str, Partner] = {}
     internet: Internet | None = None
+    monitoring: Monitoring = Monitoring()
     asn: Annotated[int, msgspec.Meta(ge=4200000000, le=4294967294)] = 4200000000
     time_zone: str = "Asia/Shanghai"
 

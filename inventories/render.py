@@ -10,7 +10,7 @@ from rich.tree import Tree
 from inventories.cells import duration
 
 #: Keys whose value is a number of seconds.
-_DURATIONS = ("rpo", "rto")
+_DURATIONS = ("rpo", "rto", "check", "read_all", "restore")
 
 
 def render_object(data: dict[str, Any]) -> Tree:

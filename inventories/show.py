@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from inventories.backups.records import BackupPolicy
+from inventories.backups.records import BackupPolicy, Backups
 from inventories.plan import AddressPlan
 from inventories.private import crossing_prefixes, network_of
 from inventories.records import (
@@ -191,6 +191,8 @@ class Inspector:
         data["policies"] = [key for key, policy in policies.items() if covering & set(policy.systems)]
         data["repository_of"] = [key for key, policy in policies.items() if policy.repository == node.id]
         data["copy_of"] = [key for key, policy in policies.items() if node.id in policy.copies]
+        if data["repository_of"] or data["copy_of"]:
+            data["repository"] = self._repository(node.id)
         return _without_nothing(data)
 
     def _end(self, link: Link, node: str, routed: RoutedNode | None) -> Data:
@@ -236,7 +238,24 @@ class Inspector:
             for key, policy in self.city.backups.items()
             if system.id in policy.systems
         ]
+        reason = self._places.without.get(system.id)
+        if reason is not None:
+            data["no_backup"] = {"reason": reason.reason, "owner": self._owner(reason.owner)}
         return _without_nothing(data)
+
+    @property
+    def _places(self) -> Backups:
+        return self.city.backup_places or Backups()
+
+    def _repository(self, node: str) -> Data:
+        """What is known of the repositories on a node; Mbit/s where there is a limit."""
+        repository = self._places.repository(node)
+        data: Data = {
+            "medium": repository.medium.value,
+            "protection": repository.protection.value,
+            "removes_old_snapshots": repository.window,
+        }
+        return data | ({"bandwidth": repository.bandwidth} if repository.bandwidth else {})
 
     def _owner(self, owner: str) -> str:
         return f"{owner} {self.city.units[owner].name}"
@@ -335,6 +354,11 @@ class Inspector:
             f"{key} {system.name}" for key, system in self.city.systems.items() if unit.id in system.owners
         ]
         data["policies"] = [key for key, policy in self.city.backups.items() if policy.owner == unit.id]
+        data["without_backup"] = [
+            f"{key} {self.city.systems[key].name}"
+            for key, reason in self._places.without.items()
+            if reason.owner == unit.id
+        ]
         data["networks"] = [
             f"{key} {network.name}".strip()
             for key, network in self.city.networks.items()
@@ -348,8 +372,11 @@ class Inspector:
         data["systems"] = [f"{key} {self.city.systems[key].name}" for key in policy.systems]
         sources = dict.fromkeys(node for key in policy.systems for node in self.city.systems[key].nodes)
         data["backed_up_nodes"] = [self._addressed(node) for node in sources]
-        data["repository"] = self._addressed(policy.repository)
-        data["copies"] = [{**self._addressed(node), "in": self._place(node)} for node in policy.copies]
+        data["repository"] = self._addressed(policy.repository) | self._repository(policy.repository)
+        data["copies"] = [
+            {**self._addressed(node), "in": self._place(node), **self._repository(node)}
+            for node in policy.copies
+        ]
         return _without_nothing(data)
 
 
@@ -375,4 +402,4 @@ def _families(value: Callable[[Family], Any]) -> Data:
 
 def _without_nothing(data: Data) -> Data:
     lists = {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
-    return {key: value for key, value in lists.items() if value not in ("", [], {})}
+    return {key: value for key, value in lists.items() if value not in ("", [], {}, None)}

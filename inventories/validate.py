@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from inventories.rules import (
+    backup_places,
+    backup_times,
     backups,
     divisions,
     links,
@@ -27,6 +29,8 @@ RULES = (
     reach.check,
     systems.check,
     backups.check,
+    backup_times.check,
+    backup_places.check,
     policy.check,
 )
 

@@ -31,8 +31,11 @@ PACKAGES = (
     "ca-certificates",
 )
 
-#: Both families by name: without it the exporter takes what it finds at boot, which may be IPv4 alone.
-NODE_EXPORTER = f'# Written by jizuo.\nARGS="--web.listen-address=[::]:{NODE_EXPORTER_PORT}"\n'
+#: Both families by name: without it the exporter takes what it finds at boot, which may be IPv4 alone. Debian's
+#: package asks systemd for every unit at each scrape: nine tenths of a scrape's time, for series that nothing reads.
+NODE_EXPORTER = (
+    f'# Written by jizuo.\nARGS="--web.listen-address=[::]:{NODE_EXPORTER_PORT} --no-collector.systemd"\n'
+)
 
 
 @deploy("base")

@@ -59,7 +59,7 @@ def operations() -> None:
     generated_settings(name="monitoring settings", made_from=digest(wheelhouse.release, inventory))
     files(
         name="services of the kit",
-        wanted=unit_files(),
+        wanted=unit_files(2 * here().monitoring_interval),
         validate=["systemd-analyze verify --man=no {root}/etc/systemd/system/*.service"],
         activate=["systemctl daemon-reload", f"systemctl try-restart {EXPORTER} {' '.join(TIMERS)}"],
     )

@@ -56,13 +56,13 @@ def ssh_files(hosts: Mapping[str, HostData], audit_key: bytes, known_hosts: str)
     ]
 
 
-def unit_files() -> list[File]:
-    """The units of the exporter and of each check with its timer."""
+def unit_files(interval: int) -> list[File]:
+    """The units of the exporter, which probes every `interval` seconds, and of each check with its timer."""
     values = {"account": ACCOUNT, "home": HOME, "inventory": FOLDER, "records": RECORDS, "state": STATE}
     found = [
         File(
             f"/etc/systemd/system/{EXPORTER}",
-            render(TEMPLATES / "jizuo-exporter.service.j2", port=EXPORTER_PORT, **values),
+            render(TEMPLATES / "jizuo-exporter.service.j2", port=EXPORTER_PORT, interval=interval, **values),
         )
     ]
     for check, seconds in CHECKS.items():

@@ -19,10 +19,12 @@ def backup_metrics(city: City, records: Sequence[Record]) -> list[Metric]:
     """The families of all jobs. 0 stands for never; what could not be read has no series but `unknown`."""
     jobs = backup_jobs(records)
     covered = GaugeMetricFamily(
-        "jizuo_backup_covered", "Whether a policy keeps what a system's RPO promises.", labels=["subject"]
+        "jizuo_backup_covered",
+        "Whether a policy keeps what a system's RPO promises; none for a system with a reason for no backup.",
+        labels=["subject"],
     )
     for record in records:
-        if record.check == COVERED and record.status is not Status.ERROR:
+        if record.check == COVERED and record.status not in (Status.ERROR, Status.NOT_APPLICABLE):
             covered.add_metric([record.subject], 1 if record.status is Status.PASS else 0)
     return [*_promises(city), *_job_metrics(jobs), *_repository_metrics(jobs), covered]
 

@@ -65,7 +65,7 @@ def backups_view(city: City, where: Mapping[str, Place], records: Sequence[Recor
     uncovered = [
         where.get(record.subject, UNKNOWN_PLACE).name or record.subject
         for record in records
-        if record.check == COVERED and record.status is not Status.PASS
+        if record.check == COVERED and record.status not in (Status.PASS, Status.NOT_APPLICABLE)
     ]
     copies = [copy for job in jobs for copy in job.copies.values()]
     return Backups(

@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import structs
 
-from checks.backup_status import lines, states_in, statuses, summary
+from checks.backup.status import lines, states_in, statuses, summary
 from inventories.backups.records import BackupPolicy
 from inventories.load import load_city
 from inventories.records import City

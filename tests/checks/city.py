@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from inventories.backups.records import BackupPolicy
+from inventories.backups.records import BackupPolicy, Backups
 from inventories.records import (
     City,
     Division,
@@ -54,6 +54,7 @@ def tiny_city(
     nodes: Iterable[Node] = NODES,
     systems: Iterable[System] = (),
     backups: Iterable[BackupPolicy] = (),
+    places: Backups | None = None,
 ) -> City:
     """A city with a core, a cloud and a partner."""
     return City(
@@ -64,4 +65,5 @@ def tiny_city(
         links={},
         systems={system.id: system for system in systems},
         backups={policy.id: policy for policy in backups},
+        backup_places=places,
     )

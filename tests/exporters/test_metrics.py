@@ -32,6 +32,7 @@ from exporters.exposition import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_TEXT, Ex
 from exporters.places import places
 from exporters.probing import ProbeLoop
 from exporters.readings import Reading, Trouble, epoch_seconds
+from exporters.status.protection import backups_view
 from exporters.web.server import ReloadState
 from inventories.load import load_city
 from inventories.records import City, Family
@@ -209,6 +210,17 @@ def test_backup_ages_become_timestamps_and_never_is_0(city: City) -> None:
     assert value(found, "jizuo_backup_last_success_timestamp_seconds", policy="collab-office") == 0
     assert value(found, "jizuo_backup_result", policy="collab-office", result="never") == 1
     assert value(found, "jizuo_backup_covered", subject="gov-data-portal") == 1
+
+
+def test_a_stated_reason_is_no_system_that_nothing_covers(city: City) -> None:
+    """A series of 0 would raise the alert on a system without backup; the status page names none either."""
+    records = [
+        record("egov-extranet", "backup-policy", Status.NOT_APPLICABLE, None, reason="stated_reason"),
+        record("ops-central-monitoring", "backup-policy", Status.FAIL, None, reason="no_policy"),
+    ]
+    found = samples(backup_metrics(city, records))
+    assert names(found, "jizuo_backup_covered") == [{"subject": "ops-central-monitoring"}]
+    assert backups_view(city, {}, records, AT).uncovered == ["ops-central-monitoring"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from exporters.prometheus import Settings, files_of
+from exporters.prometheus import RULES, Settings, files_of, paced
 from exporters.write_files import differing, write_files
 from inventories.load import load_city
 from inventories.plan import build_plan
@@ -196,7 +196,24 @@ def test_a_real_prometheus_scrapes_and_alerts(
                 if rule["health"] == "err"
             ]
             assert not unhealthy
-            assert len(groups) == 6
+            assert len(groups) == len({group["name"] for group in groups}) >= 8
         finally:
             process.terminate()
             process.communicate(timeout=20)
+
+
+def test_alerts_wait_in_proportion_to_the_interval_and_only_those_of_minutes() -> None:
+    source = (RULES / "jizuo-availability.yml").read_bytes()
+    assert paced(source, 15) == source
+    waits = {rule["alert"]: rule["for"] for rule in rules_of(source)}
+    closer = {rule["alert"]: rule["for"] for rule in rules_of(paced(source, 3))}
+    assert (waits["CityNodeDown"], closer["CityNodeDown"]) == ("2m", "24s")
+    assert [rule["expr"] for rule in rules_of(source)] == [
+        rule["expr"] for rule in rules_of(paced(source, 3))
+    ]
+    day = yaml.safe_dump({"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "1", "for": "1d"}]}]})
+    assert rules_of(paced(day.encode(), 3))[0]["for"] == "1d"
+
+
+def rules_of(file: bytes) -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(file)["groups"] for rule in group["rules"] if "alert" in rule]

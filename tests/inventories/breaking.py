@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from inventories.load import load_city
 from inventories.problems import InventoryError, Problem
 
 MARK = "▸"
+
+
+class Case(NamedTuple):
+    """What is broken: the file, its text before and after, and words that the problem must hold.
+
+    The sign ▸ in the new text is where the problem must be reported; it is taken out before the file is
+    written, so that line and column are counted by the test itself.
+    """
+
+    file: str
+    old: str
+    new: str
+    words: tuple[str, ...]
 
 
 def positions(text: str) -> list[tuple[int, int]]:
@@ -38,3 +52,14 @@ def problems_of(folder: Path) -> list[Problem]:
     except InventoryError as error:
         return error.problems
     return []
+
+
+def assert_found(folder: Path, case: Case) -> None:
+    """The problem of a case is found at its marks, with its words, and no other with it."""
+    expected = break_file(folder, case.file, case.old, case.new)
+    assert expected, "the case marks no position"
+    problems = problems_of(folder)
+    assert [(p.file, p.line, p.column) for p in problems] == expected, problems
+    told = " ".join(f"{p.what}; {p.fix}" for p in problems)
+    for word in case.words:
+        assert word in told

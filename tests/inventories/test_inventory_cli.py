@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ from rich.cells import cell_len
 
 from inventories.cells import Column, cell_value, columns
 from inventories.cli import inventory, load_or_exit
-from inventories.column_guide import RECORDS, column_guide
+from inventories.column_guide import RECORDS, TABLES, column_guide
+from inventories.column_page import example
 from inventories.load import load_city
 from inventories.plan import build_plan
 from inventories.records import Family
@@ -361,6 +363,73 @@ def test_a_city_without_plan_is_shown_without_addresses(small_city: Path) -> Non
     [node] = json.loads(result.stdout)
     assert node["site"] == "360902"
     assert "loopback" not in node
+
+
+def test_the_reference_page_holds_every_key_with_its_default() -> None:
+    page = run("columns", "backups.toml", "--format", "markdown").stdout
+    for row in column_guide():
+        if row.file == "backups.toml":
+            assert f"| `{row.column.rpartition('.')[2]}` | {row.meaning} | {row.values} |" in page
+    for header in ("[policy.digital-museum]", "[[policy.digital-museum.database]]", "[repository.backup-1]"):
+        assert f"\n## `{header}`\n" in page
+    assert "| `id` | name of the policy: the table is [policy.ID] |" in page and "| in the header |" in page
+    assert "| list of tables |" in page
+    assert re.search(r"^\| `read_all` \|.*\| `7d` \| `\"7d\"` \|$", page, re.MULTILINE)
+    assert re.search(r"^\| `schedule` \|.*\| required \|", page, re.MULTILINE)
+    assert re.search(r"^\| `method` \|.*\| `dump` \|", page, re.MULTILINE)
+    everything = run("columns", "--format", "markdown").stdout
+    assert all(f"# {file}\n" in everything for file in ("divisions.csv", "city.toml", "policy.toml"))
+    assert "```csv\nid,name\ndata-bureau,市数据局\n```" in everything
+
+
+def test_the_example_of_backups_holds_every_key_and_is_right(small_city: Path) -> None:
+    """The page's example is a file that a city can have: every key of every record is in it."""
+    rows = [row for row in column_guide() if row.file == "backups.toml"]
+    text = example("backups.toml", rows)
+    assert f"```toml\n{text}\n```" in run("columns", "backups.toml", "--format", "markdown").stdout
+    for table, record in TABLES["backups.toml"].items():
+        names = set(columns(record)) - {"id", "database", "verify"}
+        [keys] = [
+            {line.partition(" = ")[0] for line in part.splitlines()[1:]}
+            for part in text.split("\n\n")
+            if re.match(rf"\[+{table.replace('.', r'[.][a-z-]+[.]')}(\.[a-z0-9-]+)?\]", part)
+        ]
+        assert keys == names, table
+    with (small_city / "units.csv").open("a", encoding="utf-8") as units:
+        units.write("culture-tourism-bureau,市文广旅局\n")
+    with (small_city / "systems.csv").open("a", encoding="utf-8") as systems:
+        systems.write(
+            "digital-museum,数字博物馆,三(二)4(5),,app,,city,internet,government,2,cloud-1,,1d,1d\n"
+        )
+    (small_city / "backups.toml").write_text(f"{text}\n", encoding="utf-8")
+    city = load_city(small_city)
+    assert city.backups["digital-museum"].database[0].name == "digital_museum"
+    assert city.backup_places and list(city.backup_places.without) == ["egov-extranet"]
+
+
+def test_policies_of_other_tables_are_made_of_their_examples(small_city: Path) -> None:
+    rows = [row for row in column_guide() if row.file == "policy.toml"]
+    text = example("policy.toml", rows)
+    (small_city / "policy.toml").write_text(f"{text}\n", encoding="utf-8")
+    policy = load_city(small_city).policy
+    assert policy and list(policy.services) == ["web"] and list(policy.rules) == ["village-web"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("egov-extranet", "no backup reason 网络设备的配置由本清单生成"),
+        ("ops-central-monitoring", "owner data-bureau 市数据局"),
+        ("data-bureau", "without backup egov-extranet 电子政务外网"),
+        ("offsite-1", "repository medium disk, protection append-only, removes old snapshots 01:00-05:00"),
+        ("collab-office", "verify check 1d, read all 7d, restore 1d, files 20, megabytes 64"),
+    ],
+)
+def test_backups_are_shown(name: str, words: str) -> None:
+    output = run("show", LAB, name).stdout
+    assert_fits(output)
+    assert words in " ".join(re.sub(r"[│├└─]", "", output).split())
+    assert "None" not in output
 
 
 def test_columns_are_explained_and_their_examples_are_right() -> None:

@@ -85,14 +85,13 @@ def test_a_city_without_core_says_so_once(small_city: Path) -> None:
     assert {problem.split(":")[0] for problem in problems[1:]} == {"links.csv"}
 
 
-def test_an_off_site_copy_in_the_same_city_is_no_off_site_copy(small_city: Path) -> None:
-    break_file(small_city, "backups.toml", 'rpo = "4h"', 'rpo = "4h"  # four hours')
+def test_a_copy_on_the_repository_s_node_is_no_copy(small_city: Path) -> None:
     text = (small_city / "backups.toml").read_text(encoding="utf-8")
     (small_city / "backups.toml").write_text(text.replace('"offsite-1"', '"backup-1"', 1), encoding="utf-8")
     [problem] = told(small_city)
     assert problem == (
-        "backups.toml:8:11: the copy on backup-1 stays in the same city 3609: it is not off-site; "
-        "write a node of an offsite site in another prefecture city"
+        "backups.toml:8:11: the copy on backup-1 is the repository itself: it is no second copy; "
+        "write an offsite node, or another backup node"
     )
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from inventories.backups.calendar import longest_pause, parse
+from inventories.backups.records import Engine
 from inventories.load import load_city
 from inventories.plan import AddressPlan, build_plan
 from inventories.records import (
@@ -327,9 +329,48 @@ def test_every_system_with_an_rpo_stands_in_one_policy_that_keeps_it(yichun: Cit
         assert policy.owner == (firsts.most_common(1)[0][0] if firsts else "data-bureau"), policy.id
 
 
-def test_jobs_run_twice_in_each_rpo(yichun: City) -> None:
-    periods = {r"\*-\*-\* \*:\d\d/15:00": 15 * 60, r"\*-\*-\* 00/2:\d\d:00": 2 * 3600}
-    periods[r"\*-\*-\* \d\d,\d\d:\d\d:00"] = 12 * 3600
+def test_every_system_that_the_city_hosts_has_a_policy_or_a_reason(yichun: City) -> None:
+    places = yichun.backup_places
+    assert places is not None
+    hosted = {row.id for row in yichun.systems.values() if row.hosted_by is HostedBy.CITY}
+    covered = {system for policy in yichun.backups.values() for system in policy.systems}
+    assert covered | set(places.without) == hosted and not covered & set(places.without)
+    for system, reason in places.without.items():
+        owners = yichun.systems[system].owners
+        assert reason.owner == (owners[0] if owners else "data-bureau"), system
+        assert len(reason.reason) >= 20 and re.search("[一-鿿]", reason.reason), system
+
+
+def test_what_is_probed_as_a_database_is_dumped(yichun: City) -> None:
     for policy in yichun.backups.values():
-        found = [seconds for pattern, seconds in periods.items() if re.fullmatch(pattern, policy.schedule)]
-        assert len(found) == 1 and 2 * found[0] <= policy.rpo, policy.id
+        expected = []
+        for system in policy.systems:
+            for endpoint in yichun.systems[system].endpoints:
+                if endpoint.endswith(":5432"):
+                    expected.append((Engine.POSTGRESQL, "main", system.replace("-", "_")))
+                elif endpoint.endswith(":5236"):
+                    expected.append((Engine.DM8, "DMSERVER", system.replace("-", "_").upper()))
+        assert [(one.engine, one.instance, one.name) for one in policy.database] == expected, policy.id
+        assert policy.paths == tuple(f"/srv/systems/{system}" for system in policy.systems) or (
+            policy.id == "operations-grade4"
+        )
+
+
+def test_verification_goes_by_grade(yichun: City) -> None:
+    day = 86400
+    expected = {1800: (7 * day, day), 4 * 3600: (14 * day, 2 * day), day: (30 * day, 7 * day)}
+    for policy in yichun.backups.values():
+        assert (policy.verify.read_all, policy.verify.restore) == expected[policy.rpo], policy.id
+        assert policy.verify.check == day
+
+
+def test_repositories_are_those_that_policies_name(yichun: City) -> None:
+    named = {node for policy in yichun.backups.values() for node in (policy.repository, *policy.copies)}
+    assert yichun.backup_places and set(yichun.backup_places.repositories) == named
+
+
+def test_jobs_run_twice_in_each_rpo(yichun: City) -> None:
+    for policy in yichun.backups.values():
+        schedule = parse(policy.schedule)
+        pause = longest_pause(schedule, policy.window) if schedule else None
+        assert pause and 2 * pause <= policy.rpo, policy.id

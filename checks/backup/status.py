@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 from rich.cells import cell_len
 
-from checks.backup import evaluate, job_nodes, spell
+from checks.backup.finding import spell
+from checks.backup.judging import evaluate
+from checks.backup.places import job_nodes
 from checks.backup_state import (
     HostStates,
     JobState,

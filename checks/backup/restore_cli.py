@@ -13,10 +13,11 @@ import click
 import msgspec
 from rich.filesize import decimal
 
-from checks.backup import job_nodes, spell
-from checks.backup_cli import acting_shell, fail, json_option, path_argument, quiet_option, reachable
-from checks.backup_hosts import RestoreError
-from checks.backup_hosts import restore as restore_on
+from checks.backup.finding import spell
+from checks.backup.hosts import RestoreError
+from checks.backup.hosts import restore as restore_on
+from checks.backup.jobs_cli import acting_shell, fail, json_option, path_argument, quiet_option, reachable
+from checks.backup.places import job_nodes
 from checks.ssh import SecureShell
 from inventories.backups.records import BackupPolicy
 from inventories.cli import load_or_exit

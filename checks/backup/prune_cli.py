@@ -11,9 +11,17 @@ from pathlib import Path
 import click
 import msgspec
 
-from checks.backup import job_nodes
-from checks.backup_cli import acting_shell, fail, json_option, path_argument, quiet_option, reachable, spinner
-from checks.backup_hosts import MODULE, PROGRAM, follow_unit
+from checks.backup.hosts import MODULE, PROGRAM, follow_unit
+from checks.backup.jobs_cli import (
+    acting_shell,
+    fail,
+    json_option,
+    path_argument,
+    quiet_option,
+    reachable,
+    spinner,
+)
+from checks.backup.places import job_nodes
 from checks.ssh import SecureShell, SshError
 from inventories.cli import load_or_exit
 from inventories.records import City

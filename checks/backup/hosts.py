@@ -81,8 +81,8 @@ async def run_jobs(
 async def follow_unit(
     node: str, name: str, arguments: Sequence[str], shell: SecureShell, on_line: OnLine
 ) -> Outcome:
-    """Start a unit of a node and follow it to its end; `arguments` are those of `backup_follow.sh`."""
-    script = (resources.files("checks") / "backup_follow.sh").read_text(encoding="utf-8")
+    """Start a unit of a node and follow it to its end; `arguments` are those of `follow.sh`."""
+    script = (resources.files(__package__) / "follow.sh").read_text(encoding="utf-8")
     told: dict[str, list[str]] = {}
 
     def hear(line: str) -> None:

@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
-from checks import backup
-from checks.backup import evaluate, load_limits, nodes_to_ask, spell
+from checks.backup import coverage
+from checks.backup.finding import spell
+from checks.backup.judging import evaluate
+from checks.backup.limits import load_limits
+from checks.backup.places import nodes_to_ask
 from checks.backup_state import Unreadable, read_state, states_of
 from checks.record import Record, Status
 from checks.security.run import NotCollected
 from checks.security.stream import Section
-from inventories.backups.records import BackupPolicy
+from inventories.backups.records import BackupPolicy, Backups, NoBackup, Verification
 from inventories.records import HostedBy, System
 
-from .city import tiny_city
+from ..city import tiny_city
 
 BEIJING = timezone(timedelta(hours=8))
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=BEIJING)
@@ -275,7 +278,12 @@ def test_a_state_of_another_host_proves_nothing() -> None:
         (SYSTEM, [policy(copies=("cloud-2",))], "fail", "no_offsite_copy"),
         (SYSTEM, [policy(copies=())], "fail", "no_offsite_copy"),
         (system(mlps=2), [policy(copies=())], "pass", ""),
-        (system(rpo=0), [], None, ""),
+        (system(rpo=0), [], "fail", "no_policy"),
+        (system(rpo=0), [POLICY], "pass", ""),
+        (system(mlps=2), [policy(copies=(), keep={"daily": 182})], "fail", "kept_too_short"),
+        (system(mlps=2), [policy(copies=(), keep={"hourly": 24, "monthly": 6})], "pass", ""),
+        (system(mlps=2), [policy(keep={"last": 999})], "fail", "kept_too_short"),
+        (system(mlps=1), [policy(copies=(), keep={"daily": 7})], "pass", ""),
         (system(hosted_by=HostedBy.PROVINCE), [], None, ""),
     ],
 )
@@ -283,13 +291,48 @@ def test_a_system_needs_a_policy(
     covered: System, by: list[BackupPolicy], status: str | None, reason: str
 ) -> None:
     records = evaluate(tiny_city(systems=[covered], backups=by), {}, NOW)
-    found = [record for record in records if record.check == backup.POLICY]
+    found = [record for record in records if record.check == coverage.POLICY]
     if status is None:
         assert found == []
     else:
         assert [(record.subject, record.status.value, record.reason) for record in found] == [
             ("portal", status, reason)
         ]
+
+
+def test_a_stated_reason_is_no_policy_and_no_fault() -> None:
+    places = Backups(without={"portal": NoBackup(id="portal", reason="不存业务数据", owner="bureau")})
+
+    def covered(rpo: int) -> Record:
+        city = tiny_city(systems=[system(rpo=rpo)], places=places)
+        [record] = evaluate(city, {}, NOW)
+        return record
+
+    assert (covered(0).status, covered(0).evidence) == (
+        Status.NOT_APPLICABLE,
+        "no backup: 不存业务数据 (bureau)",
+    )
+    assert (covered(3600).status, covered(3600).reason) == (Status.FAIL, "no_policy")
+
+
+def test_a_policy_says_how_old_checks_and_restores_may_be() -> None:
+    state = good_state()
+    state["repositories"]["backup-1"]["check_success_at"] = ago(hours=30)
+    state["repositories"]["backup-1"]["restore_success_at"] = ago(hours=50)
+
+    def failed(verify: Verification) -> list[str]:
+        city = tiny_city(systems=[SYSTEM], backups=[policy(verify=verify)])
+        records = evaluate(city, {"cloud-1": {"gov": read_state(json.dumps(state))}}, NOW)
+        return [record.check for record in records if record.status is Status.FAIL]
+
+    assert failed(Verification()) == ["repository-check:backup-1", "restore-test:backup-1"]
+    assert failed(Verification(check=31 * 3600)) == ["restore-test:backup-1"]
+    assert failed(Verification(check=31 * 3600, restore=50 * 3600)) == []
+
+
+def test_a_restore_says_up_to_when_data_are_proven() -> None:
+    evidence = judge(good_state())["restore-test:backup-1"].evidence
+    assert "data up to 2026-03-01T08:00:00.000+08:00 are proven to come back" in evidence
 
 
 def test_a_policy_of_systems_without_a_node_backs_nothing_up() -> None:

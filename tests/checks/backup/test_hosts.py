@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from checks.backup_hosts import Job, Outcome, RestoreError, restore, run_jobs
+from checks.backup.hosts import Job, Outcome, RestoreError, restore, run_jobs
 from checks.ssh import SecureShell, SshError
 
-from .test_backup import ago, good_state
-from .test_cli import controller
+from ..test_cli import controller
+from .test_judging import ago, good_state
 
 NODE = "cloud-1"
 

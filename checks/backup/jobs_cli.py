@@ -14,9 +14,10 @@ import click
 import msgspec
 from rich.console import Console
 
-from checks import backup_status
-from checks.backup import job_nodes, nodes_to_ask, spell
-from checks.backup_hosts import Job, Outcome, run_command, run_jobs
+from checks.backup import status as standing
+from checks.backup.finding import spell
+from checks.backup.hosts import Job, Outcome, run_command, run_jobs
+from checks.backup.places import job_nodes, nodes_to_ask
 from checks.backup_state import JobState, States, states_of
 from checks.record import Status
 from checks.security import run as collecting
@@ -67,24 +68,24 @@ def status(path: Path, policies: tuple[str, ...], folder: Path | None, as_json: 
         _known_policy(city, policy)
     if folder is not None:
         try:
-            states = backup_status.states_in(folder)
+            states = standing.states_in(folder)
         except OSError as error:
             fail("status", f"{error.filename}: {error.strerror}")
     else:
         states = _ask(city, policies, quiet or as_json)
     now = datetime.now().astimezone()
-    found = backup_status.statuses(city, states, now, policies)
+    found = standing.statuses(city, states, now, policies)
     if not found:
         fail("status", f"{path} has no backup policy; write one into {path / 'backups.toml'}")
     if as_json:
-        sys.stdout.buffer.write(backup_status.as_json(found, now) + b"\n")
+        sys.stdout.buffer.write(standing.as_json(found, now) + b"\n")
     else:
-        lines = backup_status.lines(found, colour=sys.stdout.isatty())
-        click.echo("\n".join([*lines, backup_status.summary(found)]))
+        lines = standing.lines(found, colour=sys.stdout.isatty())
+        click.echo("\n".join([*lines, standing.summary(found)]))
     sys.exit(_exit_code(found))
 
 
-def _exit_code(found: Sequence[backup_status.JobStatus]) -> int:
+def _exit_code(found: Sequence[standing.JobStatus]) -> int:
     statuses = {one.status for one in found}
     return 1 if Status.ERROR in statuses else 2 if Status.FAIL in statuses else 0
 

@@ -15,13 +15,13 @@ from msgspec import structs
 from rich.cells import cell_len
 
 import jizuo
+from checks.backup.status import COLUMNS, as_json, lines, states_in, statuses, summary
 from checks.backup_state import States, Unknown, read_state
-from checks.backup_status import COLUMNS, as_json, lines, states_in, statuses, summary
 from checks.record import Status
 
-from .test_backup import CITY, NOW, ago, good_state, policy
+from .test_judging import CITY, NOW, ago, good_state, policy
 
-LAB = Path(__file__).parents[2] / "inventories" / "lab"
+LAB = Path(__file__).parents[3] / "inventories" / "lab"
 
 
 def states(**nodes: dict[str, Any]) -> States:
