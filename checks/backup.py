@@ -144,7 +144,8 @@ class _Job:
     def _findings(self, state: JobState) -> Iterator[tuple[str, _Finding]]:
         limits = self._limits
         yield BACKUP, self._age(state.last_success_at, self._policy.rpo, "the newest whole snapshot", "RPO")
-        yield LAST_RUN, self._last_run(state.backup)
+        primary = state.repositories.get(self._policy.repository, RepositoryState(role="primary"))
+        yield LAST_RUN, self._last_run(state.backup, primary)
         for node in (self._policy.repository, *self._policy.copies):
             known = state.repositories.get(node, RepositoryState(role="copy"))
             if node != self._policy.repository:
@@ -167,7 +168,7 @@ class _Job:
             return _Finding(Status.FAIL, age, f"{said}, {spell(age)} old, {name} {spell(limit)}", "stale")
         return _Finding(Status.PASS, max(age, 0), f"{said}, {spell(age)} old, {name} {spell(limit)}")
 
-    def _last_run(self, step: Step | None) -> _Finding:
+    def _last_run(self, step: Step | None, primary: RepositoryState) -> _Finding:
         if step is None:
             return _Finding(Status.FAIL, None, "the job never ran", "never")
         age = (self._now - step.started_at).total_seconds()
@@ -181,7 +182,13 @@ class _Job:
         if step.result != "success":
             why = step.error or step.reason or "no reason given"
             return _Finding(Status.FAIL, age, f"{began}: {step.result}: {why}", step.result)
-        return _Finding(Status.PASS, age, f"{began} made snapshot {step.snapshot[:8]} of {step.files} files")
+        made = f"{began} made snapshot {step.snapshot[:8]} of {step.files} files"
+        if step.repository not in ("", self._policy.repository):
+            # The RPO is kept, by a copy; that the primary repository failed is seen all the same.
+            why = primary.backup.error if primary.backup else "no reason given"
+            text = f"{made} on {step.repository}, because {self._policy.repository} failed: {why}"
+            return _Finding(Status.FAIL, age, text, "primary_failed")
+        return _Finding(Status.PASS, age, made)
 
     def _restore_test(self, known: RepositoryState) -> _Finding:
         """A restore counts when files came back and every one had the content that was backed up."""

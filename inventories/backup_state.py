@@ -39,6 +39,7 @@ class Backup(_State, frozen=True):
     """The last attempt to take a snapshot.
 
     Attributes:
+        repository: The node whose repository the snapshot was made in: a copy's, while the primary one failed.
         snapshot: The snapshot's id in the repository; empty when there is none.
         snapshot_at: The moment that the snapshot shows.
         files: Files in it.
@@ -47,7 +48,7 @@ class Backup(_State, frozen=True):
         family: The address family that reached the repository, `ipv4` or `ipv6`; empty when none did.
         reason: One word for programs; empty for a success. `unreachable`, `empty_source`, `unread_files`,
             `wrong_password`, `unauthorized`, `certificate`, `repository_missing`, `locked`, `disk_full` (here),
-            `not_stored` (the server took no more: its disk is full), `interrupted`, `os`, `restic`.
+            `not_stored` (the server took no more: its disk is full), `interrupted`, `os`, `no_program`, `restic`.
         error: What went wrong, in words; never holds a password.
         unread: Paths that could not be read, at most 20.
     """
@@ -56,6 +57,7 @@ class Backup(_State, frozen=True):
     started_at: str
     ended_at: str = ""
     seconds: float = 0.0
+    repository: str = ""
     snapshot: str = ""
     snapshot_at: str = ""
     files: int = 0
@@ -83,11 +85,43 @@ class Step(_State, frozen=True):
     error: str = ""
 
 
+class Copy(Step, frozen=True):
+    """`restic copy` into a repository from that on the node `source`; into the primary one, what only a copy held."""
+
+    source: str = ""
+
+
 class Check(Step, frozen=True):
-    """`restic check`: structure whole, and of the data one part in `parts`, another each time."""
+    """`restic check`: structure whole, and of the data in `parts` parts those that were `read` (the first: `part`).
+
+    `reason` is `damaged` when the repository answered and is not whole.
+    """
 
     part: int = 0
     parts: int = 0
+    read: tuple[int, ...] = ()
+
+
+class Damage(_State, frozen=True):
+    """What a check found damaged and no check has found well since: names of packs, at most 20."""
+
+    found_at: str
+    packs: tuple[str, ...] = ()
+
+
+class Reading(_State, frozen=True):
+    """When each part of the data was last read, in the order of the parts; empty for a part that is to be read."""
+
+    parts: int
+    read_at: tuple[str, ...]
+
+
+class NotBegun(_State, frozen=True):
+    """A run of the timer that was not begun, and why: `reason` is `outside_window`."""
+
+    at: str
+    reason: str
+    error: str
 
 
 class RestoreTest(Step, frozen=True):
@@ -117,7 +151,15 @@ class Repository(_State, frozen=True):
         role: `primary` or `copy`.
         snapshot: Id of the newest complete snapshot that is known to be in it.
         snapshot_at: Its time; what would be lost is all that is newer.
-        copy: The last attempt to copy into it; None for the primary.
+        lag_seconds: By how much that is behind the newest whole snapshot in any repository; None before the first.
+        backup: How the last run's attempt to make its snapshot here went; None where none was made: a copy is
+            tried only when the primary repository failed.
+        copy: The last attempt to copy into it; for the primary, to bring back what only a copy held.
+        whole: The last copy left nothing out.
+        ahead: It holds snapshots that the primary repository lacks: made here while that one failed.
+        damage: What is damaged in it; None when its last check went well.
+        reading: When its data were last read.
+        clock_offset_seconds: By how much the client's clock was ahead of the server's; None where unknown.
         check: The last check.
         check_success_at: When a check last ended well.
         restore_test: The last restore test.
@@ -128,7 +170,14 @@ class Repository(_State, frozen=True):
     role: str
     snapshot: str = ""
     snapshot_at: str = ""
-    copy: Step | None = None
+    lag_seconds: int | None = None
+    backup: Step | None = None
+    copy: Copy | None = None
+    whole: bool = False
+    ahead: bool = False
+    damage: Damage | None = None
+    reading: Reading | None = None
+    clock_offset_seconds: float | None = None
     check: Check | None = None
     check_success_at: str = ""
     restore_test: RestoreTest | None = None
@@ -142,7 +191,8 @@ class BackupState(_State, frozen=True):
     Attributes:
         host: The client, by its name in the inventory.
         written_at: When the file was written.
-        last_success_at: The snapshot time of the last complete backup; empty when there was none.
+        not_begun: The timer's run that was not begun since the last that was; None when there was none.
+        last_success_at: The snapshot time of the last complete backup, wherever it is; empty when there was none.
         repositories: By node name; the primary first.
     """
 
@@ -152,6 +202,7 @@ class BackupState(_State, frozen=True):
     rpo_seconds: int
     written_at: str
     backup: Backup | None = None
+    not_begun: NotBegun | None = None
     last_success_at: str = ""
     repositories: dict[str, Repository] = {}
 

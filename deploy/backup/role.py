@@ -94,7 +94,7 @@ def jobs() -> None:
 def job_set() -> list[File]:
     """Every file of this host's jobs."""
     data, store, hosts = here(), secret_store(), all_hosts()
-    found = {file.path: file for file in [*client.program(), client.unit(data)]}
+    found = {file.path: file for file in [*client.program(), *client.units(data)]}
     for job in data.backups:
         for file in [*client.job_files(store, data, job, hosts), client.timer(data, job)]:
             found[file.path] = file

@@ -7,9 +7,10 @@ from typing import Any
 
 from . import manifest
 from .configuration import Configuration
-from .restic import JobError, Restic, family_that_answers, listed_as, pattern_of
+from .reach import family_that_answers
+from .restic import JobError, Restic, listed_as, pattern_of
+from .running import NAMED, remove_tree
 from .state import now, text
-from .steps import NAMED, remove_tree
 
 
 def restore(
@@ -36,7 +37,7 @@ def restore(
     Raises:
         JobError: nothing was put in place; the message says why.
     """
-    place = next((one for one in configuration.repositories if one.node == node), None)
+    place = configuration.place(node)
     if place is None:
         names = ", ".join(one.node for one in configuration.repositories)
         raise JobError("no_repository", f"{configuration.policy} has no repository on {node}, but on {names}")

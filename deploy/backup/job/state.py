@@ -37,7 +37,7 @@ class State:
         self.path = path
         self.data: dict[str, Any] = _read(path)
         if self.data.get("version") != VERSION or self.data.get("policy") != policy:
-            self.data = {"backup": None, "last_success_at": "", "repositories": {}}
+            self.data = {"backup": None, "last_success_at": "", "not_begun": None, "repositories": {}}
         self.data.update(version=VERSION, policy=policy, host=host, rpo_seconds=rpo_seconds)
 
     def repository(self, node: str, role: str) -> dict[str, Any]:
@@ -47,8 +47,11 @@ class State:
         for field in ("snapshot", "snapshot_at", "check_success_at", "restore_success_at"):
             known.setdefault(field, "")
         known.setdefault("restored_snapshot_at", "")
-        for field in ("copy", "check", "restore_test"):
+        for field in ("backup", "copy", "check", "restore_test", "damage", "reading", "lag_seconds"):
             known.setdefault(field, None)
+        # `whole`: the last copy left nothing out; `ahead`: it holds what the primary repository lacks.
+        known.setdefault("whole", False)
+        known.setdefault("ahead", False)
         return known
 
     def keep_only(self, nodes: list[str]) -> None:

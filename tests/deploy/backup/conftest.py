@@ -89,7 +89,6 @@ class Client:
     store: SecretStore
     servers: list[Server]
     exclude: list[str] = field(default_factory=list)
-    sample_files: int = 20
 
     @property
     def data(self) -> Path:
@@ -124,6 +123,7 @@ class Client:
                     "port": server.port,
                     "repository_file": f"{base}.repository",
                     "password_file": f"{base}.password",
+                    "megabits": 0,
                 }
             )
         configuration: dict[str, Any] = {
@@ -132,10 +132,14 @@ class Client:
             "paths": [str(self.root / "srv/systems")],
             "exclude": self.exclude,
             "rpo_seconds": 3600,
-            "verify_every_seconds": 86400,
-            "read_data_parts": 7,
-            "sample_files": self.sample_files,
-            "sample_bytes": 64 * 1024**2,
+            "window": None,
+            "verify": {
+                "check_seconds": 86400,
+                "read_all_seconds": 7 * 86400,
+                "restore_seconds": 86400,
+                "sample_files": 20,
+                "sample_bytes": 64 * 10**6,
+            },
             "ca_file": str(self.root / "etc/authority.pem"),
             "repositories": repositories,
         }
@@ -200,6 +204,12 @@ def wrap_restic(client: Client, script: str) -> None:
 def edit_configuration(client: Client, **fields: object) -> None:
     path = client.root / "etc" / f"{POLICY}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def edit_verification(client: Client, **fields: int) -> None:
+    """Change some fields of the configuration's plan of verification."""
+    path = client.root / "etc" / f"{POLICY}.json"
+    edit_configuration(client, verify={**json.loads(path.read_text())["verify"], **fields})
 
 
 def without_copy(client: Client) -> None:

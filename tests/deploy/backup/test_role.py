@@ -46,6 +46,10 @@ def test_a_client_gets_a_job_and_its_repositories_let_it_in(city: FakeCity, tmp_
     assert configuration["rpo_seconds"] == 3600
     timer = files["/etc/systemd/system/jizuo-backup@gov-service.timer"].data.decode()
     assert "OnCalendar=*-*-* *:00/15:00 Asia/Shanghai" in timer
+    assert "Unit=jizuo-backup-scheduled@gov-service.service" in timer
+    for name, argument in (("jizuo-backup", "--wait"), ("jizuo-backup-scheduled", "--scheduled")):
+        unit = files[f"/etc/systemd/system/{name}@.service"].data.decode()
+        assert f"ExecStart=/usr/bin/python3 -m jizuo_backup run {argument} %i\n" in unit
     assert {path for path in files if path.startswith("/usr/local/lib/jizuo/")} == {
         f"{client.LIBRARY}/{path.name}" for path in client.PROGRAM.glob("*.py")
     }
@@ -114,7 +118,7 @@ def test_keys_go_from_a_host_that_has_no_policy_any_more(city: FakeCity) -> None
 
 
 def test_the_units_are_hardened() -> None:
-    for name in ("jizuo-backup@.service.j2", "jizuo-repository.service.j2"):
+    for name in ("jizuo-backup.service.j2", "jizuo-repository.service.j2"):
         unit = (client.TEMPLATES / name).read_text()
         for setting in (
             "NoNewPrivileges=yes",
