@@ -1,4 +1,6 @@
-"""What a backup job says of itself: the state file `/var/lib/jizuo/backup/<policy>.json` on its client.
+"""What backups say of themselves: the job's state file on its client, the maintenance's on the repository's server.
+
+They are `/var/lib/jizuo/backup/<policy>.json` and `/var/lib/jizuo/repository/<client>-<policy>.json`.
 
 The job (deploy's) writes the file whole after every step and renames it into place; the check (the
 auditor's) and the exporter read it. It is the interface between rooms that do not import each other, so it
@@ -14,6 +16,8 @@ import msgspec
 
 #: The folder of the state files on every client.
 STATE_FOLDER = PurePosixPath("/var/lib/jizuo/backup")
+#: The folder of the state files on every server of repositories.
+REPOSITORY_STATE_FOLDER = PurePosixPath("/var/lib/jizuo/repository")
 #: The version of the form of the file; a reader refuses others.
 VERSION = 1
 
@@ -205,6 +209,105 @@ class BackupState(_State, frozen=True):
     not_begun: NotBegun | None = None
     last_success_at: str = ""
     repositories: dict[str, Repository] = {}
+
+
+class MaintenanceResult(StrEnum):
+    """How a step of a repository's maintenance ended; `refused`: nothing was removed, because that would be wrong."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    REFUSED = "refused"
+    FAILURE = "failure"
+
+
+class MaintenanceStep(_State, frozen=True):
+    """The last time that a step was tried.
+
+    `reason` is one word for programs: of a refusal `future_snapshots`, `clock`, `nothing_new` or `damaged`; of a
+    failure `damaged`, `locked` (a client is at work), `wrong_password`, `os`, `restic` and others of restic.
+    """
+
+    result: MaintenanceResult
+    started_at: str
+    ended_at: str = ""
+    seconds: float = 0.0
+    reason: str = ""
+    error: str = ""
+
+
+class Prune(MaintenanceStep, frozen=True):
+    """The removal of snapshots: how many were kept and removed, the first 20 of these, and the space that it freed."""
+
+    kept: int = 0
+    removed_count: int = 0
+    removed: tuple[str, ...] = ()
+    freed_bytes: int = 0
+
+
+class Healing(MaintenanceStep, frozen=True):
+    """What was moved aside because it was damaged: files and snapshots (the first 20 of each), and to where.
+
+    `newest_lost_at` is the time of the newest snapshot that needed what was damaged; a copy brings them back.
+    """
+
+    aside: str = ""
+    files: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    snapshots_count: int = 0
+    newest_lost_at: str = ""
+
+
+class RepositoryState(_State, frozen=True):
+    """What a repository's server says of it.
+
+    Attributes:
+        host: The server, by its name in the inventory.
+        keep: The policy's retention.
+        snapshots: How many of the policy there are; `partial` of them lack files.
+        foreign: Snapshots of another host or tag: not the job's, and never removed by itself.
+        arrived_last_day: How many arrived within a day before the last maintenance: a flood shows here.
+        bytes: What the repository takes of the disk.
+        oldest_lock_at: Since when the oldest lock has stood that was left alone; empty when there was none.
+        locks_removed: Locks of dead owners that the last maintenance removed.
+        damage: What is damaged; None when the last check went well.
+    """
+
+    version: int
+    host: str
+    client: str
+    policy: str
+    keep: dict[str, int]
+    written_at: str
+    check: MaintenanceStep | None = None
+    check_success_at: str = ""
+    damage: Damage | None = None
+    prune: Prune | None = None
+    prune_success_at: str = ""
+    healing: Healing | None = None
+    snapshots: int = 0
+    partial: int = 0
+    foreign: int = 0
+    arrived_last_day: int = 0
+    newest_at: str = ""
+    oldest_at: str = ""
+    bytes: int = 0
+    oldest_lock_at: str = ""
+    locks_removed: int = 0
+
+
+def read_repository_state(path: Path) -> RepositoryState:
+    """Read a repository's state file.
+
+    Raises:
+        OSError: it cannot be read.
+        msgspec.DecodeError: it is not JSON, or not this form.
+    """
+    state = msgspec.json.decode(path.read_bytes(), type=RepositoryState)
+    if state.version != VERSION:
+        raise msgspec.ValidationError(
+            f"the repository's state has version {state.version} and this kit reads {VERSION}; deploy the kit's own"
+        )
+    return state
 
 
 def decode_state(content: bytes | str) -> BackupState:

@@ -65,6 +65,13 @@ def repositories() -> None:
         confirm=["systemctl is-active -q jizuo-repository.service"],
     )
     units(name="repository service", running=["jizuo-repository.service"])
+    files(
+        name="repository maintenance",
+        wanted=server.maintenance_files(secret_store(), here()),
+        activate=["systemctl daemon-reload", f"systemctl try-restart {server.MAINTENANCE_TIMER}"],
+        exclusive=server.EXCLUSIVE,
+    )
+    units(name="repository maintenance timer", running=[server.MAINTENANCE_TIMER])
 
 
 def jobs() -> None:

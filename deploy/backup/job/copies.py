@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
 from .configuration import RepositoryPlace
 from .restic import JobError, moment_of
 from .running import Running
+from .snapshot import mark_partial
 from .state import now, text
 
 
@@ -54,21 +56,30 @@ def _copy(run: Running, source: RepositoryPlace, place: RepositoryPlace, step: d
         run.begin_repository(place, source)
     # What the last copy left out, or all: else only this run's snapshot. Those that the two servers' own
     # retention has already removed from one of them are then not sent again each time.
-    everything = not known["whole"] or known["damage"]
-    known["whole"] = False
+    everything = not run.whole[place.node] or known["damage"]
     which = () if everything else (wanted,)
-    restic.must(
-        "copy", "--host", configuration.host, "--tag", configuration.policy, *which,
-        source=run.restic[source.node],
-    )  # fmt: skip
+    saved = _restic_copy(run, source, place, *which)
+    if known["damage"] and saved > 1:
+        run.refilled.add(place.node)
     newest = restic.newest(configuration.host, configuration.policy)
     if not (newest.original.startswith(wanted) or newest.id.startswith(wanted)):
         raise JobError("restic", f"after the copy {place.node} does not hold snapshot {wanted}")
     known["whole"] = True
     run.snapshots[place.node] = newest.id
     backup = run.state.data["backup"]
+    if backup["result"] == "partial":
+        mark_partial(run, place, newest.id)
     if backup["result"] == "success":
         known.update(snapshot=newest.id[:8], snapshot_at=backup["snapshot_at"])
+
+
+def _restic_copy(run: Running, source: RepositoryPlace, target: RepositoryPlace, *snapshots: str) -> int:
+    """Copy these snapshots, or all; how many the target did not have."""
+    host, policy = run.configuration.host, run.configuration.policy
+    done = run.restic[target.node].must(
+        "copy", "--host", host, "--tag", policy, *snapshots, source=run.restic[source.node]
+    )
+    return len(re.findall(r"^snapshot [0-9a-f]+ saved$", done.output, re.MULTILINE))
 
 
 def fill(run: Running, source: RepositoryPlace, target: RepositoryPlace) -> int:
@@ -78,9 +89,8 @@ def fill(run: Running, source: RepositoryPlace, target: RepositoryPlace) -> int:
         JobError: a repository failed, or the target still lacks one.
     """
     host, policy = run.configuration.host, run.configuration.policy
-    run.restic[target.node].must(
-        "copy", "--host", host, "--tag", policy, source=run.restic[source.node]
-    )  # fmt: skip
+    if _restic_copy(run, source, target) and run.known(target)["damage"]:
+        run.refilled.add(target.node)
     there = run.restic[target.node].snapshots(host, policy)
     held = {one.id for one in there} | {one.original for one in there}
     lacking = [

@@ -76,7 +76,7 @@ class Restic:
         #: Of what passes between here and the repository, KiB/s each way; 0 is no limit.
         self.limit = 0
 
-    def run(self, *arguments: str, source: Restic | None = None) -> Done:
+    def run(self, *arguments: str, source: Restic | None = None, wait_for_locks: bool = True) -> Done:
         """Run restic on this repository and wait; output and errors hold no secret.
 
         Passwords and the URL with its login are named as files: they are in no process list. A lock that a
@@ -86,7 +86,7 @@ class Restic:
             JobError: restic is not installed.
         """
         done = self._run(arguments, source)
-        give_up, pause = time.monotonic() + LOCK_SECONDS, 0.0
+        give_up, pause = time.monotonic() + (LOCK_SECONDS if wait_for_locks else 0.0), 0.0
         while done.code not in (0, 3) and reason_of(done.errors) == "locked":
             if time.monotonic() > give_up:
                 break

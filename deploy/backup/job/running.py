@@ -55,6 +55,8 @@ class Running:
             if place.megabits:
                 self.restic[place.node].limit = max(1, place.megabits * _MEGABIT // 8 // _KIB)
         self.stable: dict[bytes, manifest.Entry] = {}
+        self.whole: dict[str, bool] = {}  # node -> the copy before this run left nothing out
+        self.refilled: set[str] = set()  # nodes whose damaged repository this run brought snapshots back to
         self.snapshots: dict[str, str] = {}  # node -> id of this run's snapshot in its repository
 
     def known(self, place: RepositoryPlace) -> dict[str, Any]:

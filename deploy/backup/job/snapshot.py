@@ -29,7 +29,9 @@ def back_up(run: Running) -> str:
     step = {"result": "running", "started_at": text(began), "repository": ""}
     run.state.data.update(backup=step, not_begun=None)
     for place in run.configuration.repositories:
-        run.known(place)["backup"] = None
+        known = run.known(place)
+        # A run that ends between snapshot and copy, however it ends, leaves a copy that lacks one.
+        run.whole[place.node], known["whole"], known["backup"] = known["whole"], False, None
     run.state.write()
     run.told(step, began, "backup", lambda one: _anywhere(run, one, began))
     return str(step["result"])
@@ -134,7 +136,22 @@ def _read_summary(
     if done.code == 3 or unread:
         complaint = f"{len(unread)} files or folders could not be read: {', '.join(unread[:3])}"
         step.update(result="partial", reason="unread_files", error=complaint)
+        mark_partial(run, place, summary["snapshot_id"])
         return
     step["result"] = "success"
     run.state.data["last_success_at"] = taken
     known.update(snapshot=summary["snapshot_id"], snapshot_at=taken, lag_seconds=0)
+
+
+def mark_partial(run: Running, place: RepositoryPlace, snapshot: str) -> None:
+    """Tell the repository's server that a snapshot lacks files, so that it never removes a whole one for it.
+
+    restic knows no such mark, and tags of what is there cannot be changed in an append-only repository: hence
+    a small snapshot beside it, of the manifest alone, without the policy's tag.
+    """
+    tag = PARTIAL + snapshot[:8]
+    done = run.restic[place.node].run(
+        "backup", "--host", run.configuration.host, "--tag", tag, "--", run.sums_path
+    )
+    if done.code:
+        raise failure(place.node, "backup", done)

@@ -20,7 +20,7 @@ def verify(run: Running, place: RepositoryPlace, always: bool) -> bool:
     known["reading"] = rotation.reading(known["reading"], run.parts, "")
     parts = rotation.due(known["reading"], now(), plan.read_all_seconds, horizon)
     well = True
-    if always or known["damage"] or _due(run, known["check_success_at"], plan.check_seconds):
+    if always or place.node in run.refilled or _due(run, _last_check(known), plan.check_seconds):
         numbers = {"part": parts[0], "parts": run.parts, "read": parts}
         well = run.step(place, "check", numbers, lambda _: _check(run, place, parts))
         if well:
@@ -34,6 +34,14 @@ def verify(run: Running, place: RepositoryPlace, always: bool) -> bool:
         well = tested and well
     run.state.write()
     return well
+
+
+def _last_check(known: dict[str, Any]) -> str:
+    """When the last check was that is not to be repeated at once: what is damaged stays so until it is healed."""
+    last: str = (
+        known["check"]["ended_at"] if known["damage"] and known["check"] else known["check_success_at"]
+    )
+    return last
 
 
 def _due(run: Running, last: str, limit: int) -> bool:
@@ -64,7 +72,7 @@ def _check(run: Running, place: RepositoryPlace, parts: list[int]) -> None:
                 ]
                 raise JobError(
                     "damaged",
-                    f"{place.node}: {named}; heal it there, as root: python3 -m jizuo_repository heal "
+                    f"{place.node}: {named}; heal it there: python3 -m jizuo_backup.repository heal "
                     f"{run.configuration.host}-{run.configuration.policy}",
                 )
             raise error
