@@ -27,6 +27,8 @@ EXCLUSIVE = (
     f"{KEYS}/*",
     f"{LIBRARY}/*.py",
     "/etc/systemd/system/jizuo-backup@*.timer",
+    "/etc/systemd/system/jizuo-backup@*.service.d/*.conf",
+    "/etc/systemd/system/jizuo-backup-scheduled@*.service.d/*.conf",
 )
 #: The plan of verification counts in megabytes, the job in bytes.
 MEGABYTE = 1_000_000
@@ -55,6 +57,43 @@ def units(data: HostData) -> list[File]:
         )
         for name, scheduled in (("jizuo-backup", False), ("jizuo-backup-scheduled", True))
     ]
+
+
+#: What programs of the system need; all else of the host is not there for a job, but what its policy names.
+SYSTEM_PATHS = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime",
+    "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf",
+    "/etc/ssl", "/etc/pki", CONFIGURATION,
+)  # fmt: skip
+#: What a job writes.
+WRITTEN_PATHS = ("/var/lib/jizuo/backup", "/var/cache/jizuo-backup")
+
+
+def confinements(job: BackupJob, servers: dict[str, HostData]) -> list[File]:
+    """What a policy's job can see of the host and reach of the network, beside either of its units.
+
+    The job reads files whoever owns them; so that it reads those of its policy alone, nothing else is there.
+    """
+    content = render(
+        TEMPLATES / "jizuo-backup.confined.conf.j2",
+        # A policy of the whole host hides nothing.
+        whole_host="/" in job.paths,
+        read=[bind(path) for path in (*SYSTEM_PATHS, *job.paths)],
+        written=[bind(path) for path in WRITTEN_PATHS],
+        addresses=[
+            address for node in (job.repository, *job.copies) for address in servers[node].service.values()
+        ],
+    )
+    return [
+        File(f"/etc/systemd/system/{name}@{job.policy}.service.d/confined.conf", content)
+        for name in ("jizuo-backup", "jizuo-backup-scheduled")
+    ]
+
+
+def bind(path: str) -> str:
+    """A path as a word of systemd's BindPaths= (systemd.exec(5), systemd.syntax(7)), which may be missing."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace(":", "\\:").replace("%", "%%")
+    return f'"-{escaped}"'
 
 
 def timer_name(policy: str) -> str:
