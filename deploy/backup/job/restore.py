@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from . import manifest
 from .configuration import Configuration
 from .progress import progress
-from .restic import JobError, Restic, Snapshot, family_that_answers, listed_as, pattern_of
+from .reach import family_that_answers
+from .restic import JobError, Restic, Snapshot, listed_as, pattern_of
+from .running import NAMED, remove_tree
 from .state import now, text
-from .steps import NAMED, remove_tree
 
 
 class Wish(NamedTuple):
@@ -88,7 +89,7 @@ def restore(
     Raises:
         JobError: nothing was put in place; the message says why.
     """
-    place = next((one for one in configuration.repositories if one.node == wish.node), None)
+    place = configuration.place(wish.node)
     if place is None:
         names = ", ".join(one.node for one in configuration.repositories)
         raise JobError(
