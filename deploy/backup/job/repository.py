@@ -1,4 +1,4 @@
-"""`python3 -m jizuo_backup.repository maintain|plan|heal`: what a repository server's timer and an administrator start."""
+"""`python3 -m jizuo_backup.repository maintain|plan|heal`: what a repository server's timer and its keeper start."""
 
 from __future__ import annotations
 
