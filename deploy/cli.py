@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from deploy.private.modes import mode_lines
 from deploy.record import leave_record
 from deploy.roles import ROLES
 from deploy.secrets import state_folder
@@ -39,7 +40,10 @@ class HostResult(msgspec.Struct):
 
 
 class DeployResult(msgspec.Struct):
-    """What a run did; `changed` and `unchanged` count operations over all hosts."""
+    """What a run did; `changed` and `unchanged` count operations over all hosts.
+
+    `private_networks` is which way each router's private networks go, `vrf` or `namespace`, and why.
+    """
 
     at: str
     dry: bool
@@ -47,6 +51,7 @@ class DeployResult(msgspec.Struct):
     seconds: float
     hosts: dict[str, HostResult]
     error: str = ""
+    private_networks: dict[str, str] = {}
 
     @property
     def changed(self) -> int:
@@ -90,11 +95,12 @@ def run_deploy(
         )
     ]
     error = ""
+    modes: dict[str, str] = {}
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     for part, nodes in phases:
         if part and nodes and not error:
             request = {"inventory": str(inventory), "roles": part, "hosts": nodes, "dry": dry}
-            error = _run_phase(request, results, log, progress)
+            error = _run_phase(request, results, modes, log, progress)
     zone = ZoneInfo(city.layout.time_zone)
     return DeployResult(
         at=datetime.now(zone).isoformat(timespec="seconds"),
@@ -103,11 +109,14 @@ def run_deploy(
         seconds=round(time.monotonic() - began, 1),
         hosts=results,
         error=error,
+        private_networks=modes,
     )
 
 
-def _run_phase(request: dict[str, Any], results: dict[str, HostResult], log: Path, progress: Any) -> str:
-    """Run one request in a child process and add what it says to the results; returns what ended it early."""
+def _run_phase(
+    request: dict[str, Any], results: dict[str, HostResult], modes: dict[str, str], log: Path, progress: Any
+) -> str:
+    """Run one request in a child process and add what it says to results and modes; returns what ended it early."""
     error = f"the run ended before its end; see {log}"
     with log.open("ab") as words, _child(words) as child:
         assert child.stdin and child.stdout  # noqa: S101 - both are pipes
@@ -120,6 +129,8 @@ def _run_phase(request: dict[str, Any], results: dict[str, HostResult], log: Pat
                 error = ""
                 for name in event["failed"]:
                     _fail(results[name], "facts", f"see {log}")
+            elif kind == "modes":
+                modes.update(event["found"])
             elif kind == "error":
                 error = event["detail"]
             elif kind == "prepared":
@@ -303,6 +314,8 @@ def print_result(result: DeployResult, log: Path) -> None:
         console.print(f"[red]{name}[/]: {host.failed}: {host.detail}", highlight=False)
     if result.error:
         console.print(f"[red]error[/]: {result.error}", highlight=False)
+    for line in mode_lines(result.private_networks):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     verb = "would change" if result.dry else "changed"
     console.print(
         f"{result.changed} operations {verb} on {len(result.hosts)} hosts in {result.seconds:.0f} s"

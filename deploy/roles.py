@@ -12,7 +12,8 @@ ROLES: dict[str, frozenset[NodeRole]] = {
     "base": EVERYWHERE,
     "extranet": EVERYWHERE,
     "private": frozenset({NodeRole.ROUTER}),
-    "cloud": frozenset({NodeRole.CLOUD}),
+    # The node in the other city is the standby: no system of its own, ready to take over those of a lost data centre.
+    "cloud": frozenset({NodeRole.CLOUD, NodeRole.OFFSITE}),
     "backup": frozenset({NodeRole.CLOUD, NodeRole.BACKUP, NodeRole.OFFSITE}),
     "operations": frozenset({NodeRole.OPERATIONS}),
     "watch": frozenset({NodeRole.OFFSITE}),

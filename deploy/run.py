@@ -31,6 +31,7 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_cli.log import setup_logging
 from pyinfra_cli.util import exec_file
 
+from deploy.private import modes
 from deploy.pyinfra_inventory import pyinfra_groups
 from deploy.secrets import StateError
 from inventories.allocation import PlanError
@@ -110,6 +111,7 @@ def execute(request: RunRequest) -> int:
             raise
         logging.getLogger("pyinfra").info("%s", error)
     failed = sorted(host.name for host in state.failed_hosts)
+    say("modes", found=modes.FOUND)
     say("end", failed=failed)
     return 1 if failed else 0
 

@@ -1,4 +1,4 @@
-"""What do the drills' records say? All records of a folder, and the newest of every drill."""
+"""What do the drills' records say? All of a folder, the newest of every drill, and when each is due again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from checks.drills.record import DrillRecord, Measured, read_record
+from checks.drills.record import DrillRecord, Kind, Measured, read_record
 from exporters.readings import epoch_seconds
 from exporters.sources import Parsed
+
+#: When a drill is due whose record does not say it (those of version 1), in seconds after it was held.
+PERIOD = 180 * 86400.0
 
 
 def held_at(record: DrillRecord) -> float:
@@ -19,12 +22,17 @@ def held_at(record: DrillRecord) -> float:
 
 def rto_met(measured: Measured) -> bool:
     """Whether service came back in time; a time that could not be measured is not in time."""
-    return measured.rto_seconds is not None and measured.rto_seconds <= measured.rto_objective_seconds
+    return _met(measured.rto_seconds, measured.rto_objective_seconds)
 
 
 def rpo_met(measured: Measured) -> bool:
     """Whether no more was lost than promised; likewise."""
-    return measured.rpo_seconds is not None and measured.rpo_seconds <= measured.rpo_objective_seconds
+    return _met(measured.rpo_seconds, measured.rpo_objective_seconds)
+
+
+def _met(value: float | None, objective: float | None) -> bool:
+    """Whether an objective was met; one that was not set is."""
+    return objective is None or (value is not None and value <= objective)
 
 
 def parse_drills(files: Sequence[Path]) -> Parsed[list[DrillRecord]]:
@@ -47,5 +55,33 @@ def parse_drills(files: Sequence[Path]) -> Parsed[list[DrillRecord]]:
 
 
 def last_of_each(records: Iterable[DrillRecord]) -> list[DrillRecord]:
-    """The newest record of every drill, of records that are the oldest first."""
-    return list({record.drill: record for record in records}.values())
+    """The newest record of every drill, of records that are the oldest first.
+
+    One on paper, which measures nothing, does not stand before one that was played.
+    """
+    last: dict[str, DrillRecord] = {}
+    for record in records:
+        known = last.get(record.drill)
+        if known is None or record.kind is not Kind.TABLETOP or known.kind is Kind.TABLETOP:
+            last[record.drill] = record
+    return list(last.values())
+
+
+def due_at(records: Iterable[DrillRecord]) -> dict[str, float]:
+    """When every drill is to be held again, in seconds since the epoch, of records that are the oldest first.
+
+    One that was aborted, or held on paper after a real one, puts off nothing; one that never came to its end is due
+    since it was first tried.
+    """
+    due: dict[str, float] = {}
+    counted: dict[str, DrillRecord] = {}
+    for record in records:
+        due.setdefault(record.drill, held_at(record))
+        before = counted.get(record.drill)
+        on_paper = record.kind is Kind.TABLETOP and before is not None and before.kind is not Kind.TABLETOP
+        if not record.aborted and not on_paper:
+            counted[record.drill] = record
+            due[record.drill] = (
+                epoch_seconds(record.next_due_at) if record.next_due_at else held_at(record) + PERIOD
+            )
+    return due

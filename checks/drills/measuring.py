@@ -2,15 +2,21 @@
 
 A task of a playbook says what it saw in lines on its standard output:
 
-    drill-moment NAME ISO-TIME     fault, snapshot; detected-ipv4, detected-ipv6, serving-ipv4, serving-ipv6
+    drill-moment NAME TIME         fault, snapshot, noticed, detected, serving; or serving-ipv4 and serving-ipv6, and of
+                                   several systems serving:SYSTEM-ipv4 ...: the latest of them all counts
     drill-sum WHERE SHA256 PATH    a file that was `lost`, or one that was `recovered`
-    drill-time WHERE SECONDS PATH  when that file was last changed (Unix time)
-    drill-record WHERE NUMBER      a record of the writer's: the moment it was written, Unix time in milliseconds
+    drill-time WHERE TIME PATH     when that file was last changed
+    drill-record WHERE ID TIME     a record that a writer was told to be kept, and when: those that were `lost` with the
+                                   system (all up to the fault), and those that were `recovered`
+    drill-tolerated NAME           a critical alert that fired before the drill, and is no obstacle
+
+TIME is ISO 8601 with an offset from UTC, or Unix time in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 
 import msgspec
@@ -23,12 +29,13 @@ FAMILIES = ("ipv4", "ipv6")
 
 
 class Seen(msgspec.Struct):
-    """All that the playbooks of one drill have said so far; sums and times are by `lost` or `recovered`, then path."""
+    """All that the playbooks of one drill have said so far; the rest is by `lost` or `recovered`, then path or id."""
 
     moments: dict[str, datetime] = {}
     sums: dict[str, dict[str, str]] = {}
     times: dict[str, dict[str, float]] = {}
-    records: dict[str, set[int]] = {}
+    records: dict[str, dict[str, float]] = {}
+    tolerated: list[str] = []
 
     def read(self, lines: Iterable[str]) -> None:
         """Take in what a task printed; lines of other forms are passed over.
@@ -46,18 +53,35 @@ class Seen(msgspec.Struct):
                 self.sums.setdefault(where, {})[path] = digest
             elif word == "drill-time":
                 where, changed, path = rest.split(" ", 2)
-                self.times.setdefault(where, {})[path] = float(changed)
+                self.times.setdefault(where, {})[path] = _moment(changed).timestamp()
             elif word == "drill-record":
-                where, _, number = rest.partition(" ")
-                self.records.setdefault(where, set()).add(int(number))
+                where, identity, at = rest.split(" ", 2)
+                self.records.setdefault(where, {})[identity] = _moment(at).timestamp()
+            elif word == "drill-tolerated":
+                self.tolerated.append(rest)
 
     def moment(self, name: str) -> datetime | None:
-        """A moment by its name; of one that each family has its own of, the later: None while one is missing."""
+        """A moment by its name; where each family, or each of several systems, has its own, the latest.
+
+        None while one is missing: a system that is served in one family is not served.
+        """
         if name in self.moments:
             return self.moments[name]
-        found = [self.moments.get(f"{name}-{family}") for family in FAMILIES]
-        known = [moment for moment in found if moment is not None]
-        return max(known) if len(known) == len(found) else None
+        found = self.by_family(name)
+        stems = {key.rpartition("-")[0] for key in found}
+        if len(found) < len(stems) * len(FAMILIES):
+            return None
+        return max(found.values(), default=None)
+
+    def by_family(self, name: str) -> dict[str, datetime]:
+        """The moments of that name of each family and system: `ipv4`, or `SYSTEM-ipv4`."""
+        found = {}
+        for given, moment in self.moments.items():
+            stem, _, family = given.rpartition("-")
+            what, _, system = stem.partition(":")
+            if what == name and family in FAMILIES:
+                found[f"{system}-{family}" if system else family] = moment
+        return found
 
 
 def timeline(seen: Seen, zone: tzinfo) -> Timeline:
@@ -67,30 +91,44 @@ def timeline(seen: Seen, zone: tzinfo) -> Timeline:
 
 def serving_by_family(seen: Seen, zone: tzinfo) -> dict[str, str]:
     """When each family was served again."""
-    found = {family: _text(seen.moment(f"serving-{family}"), zone) for family in FAMILIES}
-    return {family: moment for family, moment in found.items() if moment is not None}
+    return {
+        key: moment.astimezone(zone).isoformat(timespec="milliseconds")
+        for key, moment in seen.by_family("serving").items()
+    }
 
 
-def measured(seen: Seen, rto_objective: float, rpo_objective: float) -> Measured:
-    """RTO and RPO in seconds against the objectives; what was not seen is None."""
-    fault, serving, newest = seen.moment("fault"), seen.moment("serving"), newest_recovered(seen)
+def measured(seen: Seen, rto_objective: float | None, rpo_objective: float | None) -> Measured:
+    """RTO and RPO in seconds against the objectives, and how quick monitoring was; what was not seen is None."""
+    fault = seen.moment("fault")
     return Measured(
-        rto_seconds=_seconds(fault, serving),
+        rto_seconds=_seconds(fault, seen.moment("serving")),
         rto_objective_seconds=rto_objective,
-        rpo_seconds=_seconds(newest, fault),
+        rpo_seconds=0.0 if fault and _nothing_lost(seen) else _seconds(newest_recovered(seen), fault),
         rpo_objective_seconds=rpo_objective,
+        noticed_seconds=_seconds(fault, seen.moment("noticed")),
+        detected_seconds=_seconds(fault, seen.moment("detected")),
     )
 
 
-def newest_recovered(seen: Seen) -> datetime | None:
-    """The moment of the newest record that came back; of the snapshot where none of the records did.
+def _nothing_lost(seen: Seen) -> bool:
+    """Whether all that a writer was told to be kept came back."""
+    kept, recovered = seen.records.get("lost"), seen.records.get("recovered", {})
+    return bool(kept) and not _missing(kept or {}, recovered)
 
-    None before recovery: nothing is known then of what is lost.
+
+def _missing(kept: Mapping[str, float], recovered: Mapping[str, float]) -> list[float]:
+    return [at for identity, at in kept.items() if identity not in recovered]
+
+
+def newest_recovered(seen: Seen) -> datetime | None:
+    """Up to which moment all data came back: that of the newest record before the first that did not.
+
+    Where no record came back, that of the snapshot. None before recovery: nothing is known then of what is lost.
     """
-    records = seen.records.get("recovered")
-    if records:
-        return datetime.fromtimestamp(max(records) / 1000, UTC)
-    return seen.moment("snapshot")
+    recovered = seen.records.get("recovered", {})
+    first_lost = min(_missing(seen.records.get("lost", {}), recovered), default=float("inf"))
+    before = [at for at in recovered.values() if at < first_lost]
+    return datetime.fromtimestamp(max(before), UTC) if before else seen.moment("snapshot")
 
 
 def data_check(seen: Seen, zone: tzinfo) -> DataCheck:
@@ -123,7 +161,10 @@ def data_check(seen: Seen, zone: tzinfo) -> DataCheck:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text.strip())
+    text = text.strip()
+    if re.fullmatch(r"[0-9]{6,12}(\.[0-9]*)?", text):
+        return datetime.fromtimestamp(float(text), UTC)
+    moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no offset from UTC")
     return moment

@@ -9,14 +9,16 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from checks.drills.record import DrillRecord, Kind, Outcome
-from checks.drills.running import STAGE_NAMES
+from checks.drills.summing_up import STAGE_NAMES
 
 KINDS = {Kind.TABLETOP: "桌面推演", Kind.SIMULATED: "模拟演练", Kind.LIVE: "实战演练"}
 OUTCOMES = {Outcome.DONE: "完成", Outcome.FAILED: "未完成", Outcome.NOT_REACHED: "未进行"}
+#: What groups of nodes are mostly called; others keep their own name.
 PARTS = {"lost": "故障节点", "recovery": "接管节点", "source": "恢复来源", "client": "核对终端"}
 MOMENTS = {
     "fault": "故障发生",
-    "detected": "发现故障",
+    "noticed": "监测察觉",
+    "detected": "告警发现",
     "decided": "决定恢复",
     "started": "开始恢复",
     "serving": "恢复服务",
@@ -38,23 +40,25 @@ class Mark(NamedTuple):
     level: int
 
 
-def page(record: DrillRecord) -> str:
-    """Render the page; it needs nothing but itself."""
+def page(record: DrillRecord, sha256: str = "") -> str:
+    """Render the page; it needs nothing but itself. `sha256` is the record's digest, which those who sign it attest."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(clock=clock, date=date, seconds=seconds)
+    back = (record.fallback, *([record.restore] if record.restore else []))
+    environment.filters.update(clock=clock, date=date, seconds=seconds, family=family)
     return environment.get_template("page.html.j2").render(
         record=record,
         marks=timeline_marks(record),
-        stages=(*record.stages, record.fallback),
+        sha256=sha256,
+        back=back,
+        stages=(*record.stages, *back),
         width=WIDTH,
         margin=MARGIN,
         kinds=KINDS,
         outcomes=OUTCOMES,
         parts=PARTS,
-        families=FAMILIES,
         stage_names=STAGE_NAMES,
         verdict=verdict(record),
     )
@@ -87,6 +91,12 @@ def timeline_marks(record: DrillRecord) -> list[Mark]:
         level = next(level for level in range(len(known)) if level not in taken)
         marks.append(Mark(label, clock(moment.isoformat()), after, x, level))
     return marks
+
+
+def family(key: str) -> str:
+    """An address family, after the system's name where there are several."""
+    system, _, name = key.rpartition("-")
+    return f"{system} {FAMILIES[name]}".strip()
 
 
 def clock(moment: str) -> str:

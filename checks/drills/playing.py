@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ansible_runner
+
+from checks.drills.masking import Mask, keep_masked, mask_forms
 
 
 class Played(NamedTuple):
@@ -25,27 +27,45 @@ class Played(NamedTuple):
 class Player:
     """Plays the stages of one drill on the hosts that a state folder's ssh_config knows.
 
-    ansible-runner's own artifacts (events, output) of each stage are kept as evidence in `artifacts`. Hosts need
-    no more than a shell: the playbooks use `raw`.
+    ansible-runner's own artifacts (events, output) of each stage are kept as evidence in `artifacts`, with secrets
+    masked. Hosts need no more than a shell: the playbooks use `raw`.
     """
 
     def __init__(
         self,
-        playbooks: Path,
-        hosts: Mapping[str, str],
+        playbooks: Mapping[str, Path],
+        groups: Mapping[str, Sequence[str]],
         variables: Mapping[str, Any],
         ssh_config: Path,
         artifacts: Path,
+        mask: Mask = mask_forms,
     ) -> None:
-        """Takes the folder of playbooks, the node of each part (`lost`, `recovery` ...), and what they read."""
+        """Takes the playbook of each stage, the nodes of each group, and what the playbooks read."""
         self._playbooks = playbooks
         self._variables = dict(variables)
         self._artifacts = artifacts
+        self._mask = mask
         self._scratch = Path(tempfile.mkdtemp(prefix="jizuo-drill-"))
-        self._inventory = _inventory(hosts, ssh_config)
+        self._inventory = _inventory(groups, ssh_config)
 
-    def play(self, stage: str, seconds: int, cancelled: Callable[[], bool]) -> Played:
-        """Play a stage; one that takes longer than `seconds`, or is cancelled, has failed."""
+    def play(
+        self, stage: str, seconds: int, cancelled: Callable[[], bool], more: Mapping[str, Any] | None = None
+    ) -> Played:
+        """Play a stage; one that takes longer than `seconds`, or is cancelled, has failed.
+
+        `more` are further variables. A stage without a playbook has nothing to play, and is well.
+        """
+        if stage not in self._playbooks:
+            return Played((), "")
+        raw = self._scratch / "artifacts"
+        try:
+            return self._play(stage, seconds, cancelled, {**self._variables, **(more or {})}, raw)
+        finally:
+            keep_masked(raw / stage, self._artifacts / stage, self._mask)
+
+    def _play(
+        self, stage: str, seconds: int, cancelled: Callable[[], bool], variables: Mapping[str, Any], raw: Path
+    ) -> Played:
         lines: list[str] = []
         problems: list[str] = []
 
@@ -60,12 +80,12 @@ class Player:
 
         run = ansible_runner.run(
             private_data_dir=str(self._scratch),
-            playbook=str(self._playbooks / f"{stage}.yml"),
+            playbook=str(self._playbooks[stage]),
             inventory=self._inventory,
-            extravars=self._variables,
+            extravars=dict(variables),
             envvars=self._environment(),
             settings={"job_timeout": seconds, "suppress_env_files": True},
-            artifact_dir=str(self._artifacts),
+            artifact_dir=str(raw),
             ident=stage,
             quiet=True,
             event_handler=read,
@@ -74,9 +94,8 @@ class Player:
         if run.status == "successful":
             return Played(tuple(lines), "")
         why = {"timeout": f"no end within {seconds} s", "canceled": "stopped"}.get(run.status, "")
-        return Played(
-            tuple(lines), why or "; ".join(problems[-3:]) or f"ansible ended with {run.rc}: {_tail(run)}"
-        )
+        why = why or "; ".join(problems[-3:]) or f"ansible ended with {run.rc}: {_tail(run)}"
+        return Played(tuple(lines), self._mask(why))
 
     def close(self) -> None:
         """End the SSH connections that were kept open, and remove what was only needed for the run."""
@@ -92,6 +111,8 @@ class Player:
         settings = self._scratch / "ansible.cfg"
         settings.touch()
         return {
+            # What a step runs on the controller is of this tree, wherever it is started.
+            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
             # ansible-playbook stands beside the interpreter that this runs on.
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
             # Empty: whoever holds the drill may have settings of their own.
@@ -108,9 +129,11 @@ class Player:
         }
 
 
-def _inventory(hosts: Mapping[str, str], ssh_config: Path) -> dict[str, Any]:
+def _inventory(groups: Mapping[str, Sequence[str]], ssh_config: Path) -> dict[str, Any]:
     """Ansible's inventory: a group for each part; hosts are reached as ssh_config says, strictly."""
-    children: dict[str, Any] = {part: {"hosts": {node: {}}} for part, node in hosts.items()}
+    children: dict[str, Any] = {
+        group: {"hosts": {node: {} for node in nodes}} for group, nodes in groups.items()
+    }
     variables = {"ansible_ssh_common_args": f"-F {ssh_config}"}
     # The controller's own steps run on this interpreter; nothing is looked for.
     local = {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}

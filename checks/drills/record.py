@@ -1,21 +1,22 @@
 """What is kept of a drill: the fields of a drill record, one JSON file each; exporters read it, scripts may.
 
 Field names are stable. Times are ISO 8601 with an offset; durations are seconds. A field that could not be
-measured is null, never a number that looks well.
+measured is null, never a number that looks well. Records are appended and never changed: checks/drills/chain.py.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
-#: The version of the form of the file.
-VERSION = 1
+#: The version of the form of the file. Those of version 1 stand before the chain: they name no record before them.
+VERSION = 2
 
 
 class Kind(StrEnum):
@@ -54,17 +55,19 @@ class Participant(_Part, frozen=True):
 
 
 class Timeline(_Part, frozen=True):
-    """The five moments that are measured; null where it did not come to that.
+    """The moments that are measured; null where it did not come to that.
 
     Attributes:
         fault: The system was lost.
-        detected: A client had seen it fail repeatedly in both families.
+        noticed: Monitoring saw it: the alert became pending in Prometheus.
+        detected: Monitoring raised the alarm: the alert fired, or what else the drill calls detected.
         decided: It was decided to recover.
         started: Recovery began.
         serving: A client got the right content again, in both families.
     """
 
     fault: str | None = None
+    noticed: str | None = None
     detected: str | None = None
     decided: str | None = None
     started: str | None = None
@@ -82,12 +85,32 @@ class Stage(_Part, frozen=True):
 
 
 class Measured(_Part, frozen=True):
-    """Measured against the objective; RTO is fault to serving, RPO the time whose data are lost."""
+    """Measured against the objective; RTO is fault to serving, RPO the time whose data are lost.
+
+    An objective that is null was not set for this drill. `noticed_seconds` and `detected_seconds` are how long after
+    the fault monitoring saw it, and raised the alarm.
+    """
 
     rto_seconds: float | None
-    rto_objective_seconds: float
+    rto_objective_seconds: float | None
     rpo_seconds: float | None
-    rpo_objective_seconds: float
+    rpo_objective_seconds: float | None
+    noticed_seconds: float | None = None
+    detected_seconds: float | None = None
+
+
+class Detection(_Part, frozen=True):
+    """What monitoring had to see.
+
+    Attributes:
+        alert: The alert's name in Prometheus.
+        labels: The labels that it had to have.
+        decided_on: In which of its states the drill went on to the decision: `firing` or `pending`.
+    """
+
+    alert: str
+    labels: dict[str, str]
+    decided_on: str
 
 
 class DataCheck(_Part, frozen=True):
@@ -121,7 +144,25 @@ class Issue(_Part, frozen=True):
 
 
 class DrillRecord(_Part, frozen=True):
-    """A drill as a whole; `drill` is its name, `id` this one time that it was held."""
+    """A drill as a whole; `drill` is its name, `id` this one time that it was held.
+
+    Attributes:
+        sequence: Its place in the chain of records, from 1; 0 for one of version 1.
+        previous: The SHA-256 of the canonical JSON of the record before it.
+        kind: How it was held this time; a drill on paper is `tabletop` whatever it could be.
+        planned: False for a drill without notice.
+        system: The system whose objectives count; empty where they are the drill's own. Likewise `policy`.
+        nodes: The hosts by the part that they had; lists, in version 1 a text each.
+        success: All was done, in time, with the right data, and put back.
+        aborted: Somebody stopped it, or its tool died.
+        resumed: It went on after its tool had died.
+        serving_by_family: When each family was served again, `ipv4` and `ipv6`, or `SYSTEM-ipv4` ... of several.
+        fallback: Undoing the fault.
+        restore: Bringing normal operation back; null where the drill has no such stage.
+        tolerated_alerts: Critical alerts that fired before the drill began, and were said to be no obstacle.
+        next_due_at: Until when the drill is to be held again.
+        artifacts: The folder of what ansible-runner kept, beside the record; empty when nothing was run.
+    """
 
     version: int
     id: str
@@ -135,7 +176,7 @@ class DrillRecord(_Part, frozen=True):
     system: str
     system_name: str
     policy: str
-    nodes: dict[str, str]
+    nodes: Mapping[str, Sequence[str] | str]
     participants: tuple[Participant, ...]
     stop_conditions: tuple[str, ...]
     started_at: str
@@ -149,18 +190,14 @@ class DrillRecord(_Part, frozen=True):
     data_check: DataCheck
     fallback: Stage
     issues: tuple[Issue, ...] = ()
-
-
-def write_record(folder: Path, record: DrillRecord) -> Path:
-    """Write a record into the folder, whole or not at all, and return its path.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record.id}.json"
-    write_whole(path, msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-    return path
+    sequence: int = 0
+    previous: str = ""
+    resumed: bool = False
+    restore: Stage | None = None
+    detection: Detection | None = None
+    tolerated_alerts: tuple[str, ...] = ()
+    next_due_at: str | None = None
+    artifacts: str = ""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -190,7 +227,16 @@ def read_record(path: Path) -> DrillRecord:
         OSError: it cannot be read.
         msgspec.DecodeError: it is no record; the message names the field.
     """
-    return msgspec.json.decode(path.read_bytes(), type=DrillRecord)
+    return decode_record(path.read_bytes())
+
+
+def decode_record(content: bytes) -> DrillRecord:
+    """A record from its file's content.
+
+    Raises:
+        msgspec.DecodeError: it is no record; the message names the field.
+    """
+    return msgspec.json.decode(content, type=DrillRecord)
 
 
 def record_paths(folder: Path) -> list[Path]:

@@ -254,3 +254,21 @@ Examples:
 def start(name: str, host: str) -> None:
     """Boot a host that was killed, and wait for SSH."""
     labs.start(labs.open_lab(name), host)
+
+
+@lab.command(
+    epilog="""\b
+Examples:
+  sudo jizuo lab replace ops-1
+  sudo jizuo lab replace ops-1 --back"""
+)
+@name_option
+@click.option("--back", is_flag=True, help="End it: the host's own disk comes back.")
+@click.argument("host")
+def replace(name: str, back: bool, host: str) -> None:
+    """Put a new, empty machine in a host's place; its disk is set aside."""
+    here = labs.open_lab(name)
+    if not back:
+        labs.replace(here, host)
+    elif not labs.put_back(here, host):
+        click.echo(f"{host} was not replaced: nothing to put back", err=True)

@@ -52,9 +52,11 @@ STEPS = {
     "extranet audit": 5,
     "backups": 10,
     "security": 4,
-    "drill": 20,
+    "drill": 30,
     "monitoring": 7,
 }
+#: The drill that is held; the others: jizuo drill list.
+DRILL = "restore-system-offsite"
 #: How long the city is given to settle after the first deploy, in seconds.
 SETTLE = 60
 
@@ -247,6 +249,8 @@ class Demo:
                     f"jizuo-backup@{policy.id}.service",
                 ]
                 subprocess.run(command, check=True, capture_output=True, timeout=300)
+        # Monitoring learns of it now, not at the next turn of its timer: no drill begins while an alert is critical.
+        self.check_on_operations("backup")
         records = self.check("backup")
         jobs = [record for record in records if record["check"] == "backup"]
         self.figures.backups_total = len(jobs)
@@ -271,27 +275,40 @@ class Demo:
         self.figures.controls = controls
 
     def drill(self) -> None:
-        _, text = self.jizuo("drill", "list", "--json")
-        for drill in json.loads(text):
-            code, text = self.jizuo("drill", "run", drill["name"], "--inventory", str(LAB), "--yes", "--json")
-            record = json.loads(text)
-            measured = record["measured"]
-            self.figures.drill = DrillFigures(
-                **{name: measured[name] for name in DrillFigures.__struct_fields__}
-            )
-            if code != 0:
-                self.not_well("drill", f"{drill['name']} missed its objective or left something undone")
+        # It goes on when monitoring has noticed the fault: the alarm itself comes three minutes later. Backups that
+        # were taken just now may still be missed by an alert until the rules are evaluated again.
+        rehearsal = ("--yes", "--json", "--decide-on", "pending", "--healthy-within", "120")
+        code, text = self.jizuo("drill", "run", DRILL, "--inventory", str(LAB), *rehearsal)
+        measured = json.loads(text)["measured"]
+        self.figures.drill = DrillFigures(**{name: measured[name] for name in DrillFigures.__struct_fields__})
+        if code != 0:
+            self.not_well("drill", f"{DRILL} missed its objective or left something undone")
+
+    def operations(self) -> str:
+        """The operations node."""
+        assert self.lab is not None  # noqa: S101 - as above
+        return next(node.id for node in self.lab.city.nodes.values() if node.role is NodeRole.OPERATIONS)
+
+    def check_on_operations(self, check: str) -> None:
+        """Run a check where its timer runs it, and wait for its end."""
+        assert self.lab is not None  # noqa: S101 - as above
+        command = [
+            *labs.enter(self.lab, self.operations()),
+            "systemctl",
+            "start",
+            f"jizuo-check-{check}.service",
+        ]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
 
     def monitoring(self) -> None:
         assert self.lab is not None  # noqa: S101 - as above
-        node = next(node.id for node in self.lab.city.nodes.values() if node.role is NodeRole.OPERATIONS)
+        node = self.operations()
         address = self.lab.record.hosts[node][1]
         self.figures.prometheus_url = f"http://[{address}]:9090"
         self.figures.status_page_url = f"http://[{address}]:{EXPORTER_PORT}/"
         # The checks of the operations node run every few minutes; the page shall show what this run did.
         for check in ("backup", "security"):
-            command = [*labs.enter(self.lab, node), "systemctl", "start", f"jizuo-check-{check}.service"]
-            subprocess.run(command, check=True, capture_output=True, timeout=300)
+            self.check_on_operations(check)
 
         def targets() -> list[dict[str, Any]]:
             answer = json.loads(fetch(f"{self.figures.prometheus_url}/api/v1/targets?state=active"))

@@ -283,6 +283,45 @@ def start(lab: Lab, node: str) -> None:
     _wait_for_ssh(lab.places, {node: lab.record.hosts[node]}, lambda _: None)
 
 
+def replace(lab: Lab, node: str) -> None:
+    """A new machine in a host's place: power cut, disk set aside, booted as an installer leaves it.
+
+    Raises:
+        LabError: it was replaced before, and the first disk is still aside.
+    """
+    disk, aside = _disks(lab, node)
+    if aside.exists():
+        raise LabError(
+            f"{node} was replaced before; put its own disk back first: jizuo lab replace {node} --back"
+        )
+    kill(lab, node)
+    disk.rename(aside)
+    ipv4, ipv6 = lab.record.hosts[node]
+    management = lab.city.layout.management
+    network4, network6 = IPNetwork(management.ipv4), IPNetwork(management.ipv6)
+    machine.seed(lab.places, node, f"{ipv4}/{network4.prefixlen}", f"{ipv6}/{network6.prefixlen}")
+    start(lab, node)
+
+
+def put_back(lab: Lab, node: str) -> bool:
+    """End a replacement: the host's own disk comes back and is booted. False when there was none."""
+    disk, aside = _disks(lab, node)
+    if not aside.exists():
+        return False
+    kill(lab, node)
+    if disk.exists():
+        shutil.rmtree(disk)
+    aside.rename(disk)
+    start(lab, node)
+    return True
+
+
+def _disks(lab: Lab, node: str) -> tuple[Path, Path]:
+    """What a host has written since it was made, and where that is set aside."""
+    folder = lab.places.host(lab.host(node))
+    return folder / "upper", folder / "upper.aside"
+
+
 def enter(lab: Lab, node: str) -> list[str]:
     """The arguments that run a command inside a host, in all its namespaces, without the network.
 

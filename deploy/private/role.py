@@ -11,6 +11,7 @@ from pyinfra.api import FactBase, StringCommand, deploy, operation
 
 from deploy.here import here, render
 from deploy.hoststate.files import File, files
+from deploy.private import modes
 from deploy.private.configuration import TEMPLATES, rules, settings, vrf_rules
 
 #: What the role installs: nothing beyond the base.
@@ -72,6 +73,8 @@ def networks_up(names: Sequence[str]) -> Iterator[StringCommand]:
     + names: the networks that this router takes part in
     """
     faults = host.get_fact(NetworkFaults, names=tuple(names)) or {}
+    if names and faults.get(MODE):
+        modes.FOUND[host.name] = faults[MODE]
     broken = [name for name in names if faults.get(name, "unknown")]
     if not broken:
         host.noop(f"the private networks are as they shall be ({faults.get(MODE, '')})")

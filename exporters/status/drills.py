@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from checks.drills.record import DrillRecord
-from exporters.drills import held_at, last_of_each, rpo_met, rto_met
+from exporters.drills import due_at, held_at, last_of_each, rpo_met, rto_met
 from exporters.status.states import RANK, State
-
-#: When a drill is overdue, in seconds: the alert DrillOverdue says the same.
-OVERDUE = 180 * 86400
 
 
 class Drill(NamedTuple):
@@ -37,11 +34,12 @@ class Drills(NamedTuple):
 
 def drills_view(records: Sequence[DrillRecord], now: float) -> Drills:
     """What the page shows of drill records that are the oldest first."""
-    last = [_drill(record, now) for record in last_of_each(records)]
+    due = due_at(records)
+    last = [_drill(record, due[record.drill], now) for record in last_of_each(records)]
     return Drills(sorted(last, key=lambda drill: RANK[drill.state]), len(records))
 
 
-def _drill(record: DrillRecord, now: float) -> Drill:
+def _drill(record: DrillRecord, due: float, now: float) -> Drill:
     problem = ""
     if record.aborted:
         problem = "被中止"
@@ -51,7 +49,7 @@ def _drill(record: DrillRecord, now: float) -> Drill:
         problem = "未达到RPO目标"
     elif not record.success:
         problem = "未成功"
-    elif now - held_at(record) > OVERDUE:
+    elif now > due:
         problem = "已逾期未演练"
     state = State.WARNING if problem else State.OK
     return Drill(record.title, record, held_at(record), state, problem)

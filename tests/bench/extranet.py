@@ -1,4 +1,4 @@
-"""What does the extranet's configuration cost? All of Yichun rendered, and a real township's router reloaded.
+"""What does the extranet's configuration cost? All of Yichun rendered, and a real county's router reloaded.
 
 Run by `jizuo bench extranet`. The first part needs nothing but the inventory. The second needs root and a lab that is
 deployed (`sudo jizuo demo --keep`); `--lab NAME` names another than `lab`. netlab, which builds labs of FRR routers
@@ -17,22 +17,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
-
 from deploy.base.ruleset import ruleset
 from deploy.extranet.configuration import frr_configuration, network_files
 from deploy.extranet.passwords import session_password
-from deploy.extranet.role import RELOAD
-from deploy.lab import lab as labs
-from deploy.lab.failover import lost, probe
 from deploy.lab.run import LabError
 from deploy.private import configuration as private
 from deploy.secrets import SecretStore
 from inventories.hosts import HostData, host_data
 from inventories.load import load_city
 from inventories.plan import build_plan
-from inventories.records import Family
 from inventories.topology import build_topology
+from tests.bench._county_reload import measure
 
 YICHUN = Path(__file__).parents[2] / "inventories" / "yichun"
 LIMIT = 5.0  # CPU-seconds for everything of Yichun
@@ -118,95 +113,13 @@ def peer(ours: float) -> None:
     print(f"{'ratio netlab to jizuo, a router':<52} {each / ours:7.0f}")
 
 
-def reload(name: str) -> None:
-    """Reload a township's router of a lab with one changed village, under probes of the other village."""
-    lab = labs.open_lab(name)
-    store = SecretStore(lab.places.state / "secrets")
-    node = build_topology(lab.city, lab.plan).nodes["cihua"]
-    passwords = {neighbor.link: session_password(store, neighbor.link) for neighbor in node.neighbors}
-    village = next(neighbor for neighbor in node.neighbors if neighbor.node == "yufang")
-    more = {
-        Family.IPV4: str(lab.plan.lan("360902105201", Family.IPV4)[-2]) + "/32",
-        Family.IPV6: "2001:db8:102:2ff::/64",
-    }
-    accept = {
-        family: (*village.accept[family], (more[family], int(more[family].split("/")[1])))
-        for family in Family
-    }
-    changed = msgspec.structs.replace(
-        node,
-        neighbors=tuple(
-            msgspec.structs.replace(n, accept=accept) if n.node == "yufang" else n for n in node.neighbors
-        ),
-    )
-
-    def on(host: str, *command: str, input: str | None = None) -> str:
-        done = subprocess.run(
-            [*labs.enter(lab, host), *command],
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        return done.stdout
-
-    def announce(no: str) -> None:
-        lines = ["configure terminal"]
-        for family, prefix in more.items():
-            word = "ip" if family is Family.IPV4 else "ipv6"
-            lines += [
-                f"{no}{word} route {prefix} blackhole",
-                f"{no}route-map TO-ABOVE-V{4 if word == 'ip' else 6} permit 5",
-            ]
-        lines.append(f"router bgp {village.asn}")
-        for family, prefix in more.items():
-            lines += [f"address-family {family} unicast", f"{no}network {prefix}", "exit-address-family"]
-        on("yufang", "vtysh", *[part for line in lines for part in ("-c", line)])
-
-    def bring(text: str) -> float:
-        began = time.monotonic()
-        on("cihua", "sh", "-c", "cat >/etc/frr/frr.conf; " + RELOAD, input=text)
-        return time.monotonic() - began
-
-    announce("")
-    time.sleep(2)
-    running = probe(lab, "client-2", "cloud-1", 600)
-    time.sleep(0.5)
-    shown = " && ".join(
-        f"vtysh -c 'show bgp {family} unicast {prefix} json' | grep -q pathFrom"
-        for family, prefix in more.items()
-    )
-    watch = f"until {shown}; do sleep 0.02; done; date +%s.%N"
-    try:
-        watcher = subprocess.Popen(
-            [*labs.enter(lab, "yuanzhou"), "timeout", "20", "sh", "-c", watch],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        began = time.time()
-        seconds = bring(frr_configuration(changed, passwords))
-        arrived = float(watcher.communicate(timeout=30)[0]) - began
-        packets = {family: lost(process) for family, process in running.items()}
-    finally:
-        bring(frr_configuration(node, passwords))
-        announce("no ")
-    print(f"{'reload of a router with one changed village':<52} {seconds:7.2f} s")
-    print(
-        f"{'its new prefixes, both, in the county router':<52} {arrived:7.2f} s after the reload began, of 1"
-    )
-    print(
-        f"{'lost by the other village, of 600 each':<52} {packets[Family.IPV4]:>4} IPv4, {packets[Family.IPV6]} IPv6"
-    )
-
-
 def main(arguments: Sequence[str] = ()) -> int:
     """Print the costs."""
     words = list(arguments)
     name = words[words.index("--lab") + 1] if "--lab" in words else "lab"
     peer(rendering())
     try:
-        reload(name)
+        measure(name)
     except LabError as error:
         print(f"no reload was measured: {error}")
     return 0

@@ -15,7 +15,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from checks.drills.record import DrillRecord, write_record
+from checks.drills.chain import write_record
+from checks.drills.record import DrillRecord
 from checks.record import Record, Status, timestamp, write_records
 from exporters import parts
 from exporters.monitor import Collectors, Monitor

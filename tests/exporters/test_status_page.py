@@ -19,7 +19,8 @@ import pytest
 from checks.availability.outcome import Outcome, Reason
 from checks.availability.run import record_of
 from checks.availability.targets import targets_of
-from checks.drills.record import DrillRecord, Issue, Measured, write_record
+from checks.drills.chain import write_record
+from checks.drills.record import DrillRecord, Issue, Measured
 from checks.record import Record, Status, timestamp, write_records
 from checks.security.controls import load_controls
 from exporters.collectors.availability import Cycle

@@ -77,14 +77,32 @@ def test_nobody_outside_the_extranet_reaches_the_repositories(lab: Lab) -> None:
             labs.socket.create_connection((address, 8443), timeout=1)
 
 
-class Run:
-    """A drill that was begun as a person begins it."""
+def drill(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of `jizuo drill` as a person types it."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "jizuo.py"), "drill", *arguments],
+        capture_output=True, text=True, check=False, timeout=300, env=labs.environment(lab.places.name),
+    )  # fmt: skip
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+
+class Run:
+    """A drill that was begun, or goes on, as a person has it; it decides when monitoring has noticed the fault."""
+
+    def __init__(self, lab: Lab, folder: Path, *arguments: str) -> None:
         self.output = folder / "output"
+        given = arguments or (
+            "run",
+            DRILL,
+            "--decide-on",
+            "pending",
+            "--healthy-within",
+            "120",
+            "--records",
+            str(folder),
+        )
         with self.output.open("w") as file:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "jizuo.py"), "drill", "run", DRILL, "--yes", "--records", str(folder)],
+                [sys.executable, str(ROOT / "jizuo.py"), "drill", *given, "--yes"],
                 stdout=file, stderr=file, env=labs.environment(lab.places.name), start_new_session=True,
             )  # fmt: skip
 
@@ -92,14 +110,14 @@ class Run:
         return self.output.read_text()
 
     def until(self, text: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while text not in self.said():
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.05)
 
     def end(self) -> int:
-        return self.process.wait(120)
+        return self.process.wait(240)
 
 
 @pytest.fixture
@@ -122,12 +140,22 @@ def all_is_as_it_was(on: Execute) -> Iterator[None]:
     assert on("client-1", "ls", "/run/jizuo-drill", check=False).stdout == ""
 
 
-def test_ctrl_c_in_mid_recovery_puts_all_back_and_is_recorded(lab: Lab, records: Path) -> None:
+@pytest.mark.parametrize("how", ["ctrl-c", "abort"])
+def test_a_drill_that_is_stopped_puts_all_back_and_is_recorded(
+    lab: Lab, records: Path, tmp_path: Path, how: str
+) -> None:
+    """At its own terminal, or from another one; meanwhile no other drill begins, wherever its records go."""
     records.mkdir()
-    drill = Run(lab, records)
-    drill.until("decide: done")
-    drill.process.send_signal(signal.SIGINT)
-    assert drill.end() == 1, drill.said()
+    run = Run(lab, records)
+    run.until("inject: done")
+    other = drill(lab, "run", DRILL, "--yes", "--records", str(tmp_path / "elsewhere"))
+    assert other.returncode == 1
+    assert f"the drill {DRILL} is under way (process {run.process.pid})" in other.stderr
+    if how == "ctrl-c":
+        run.process.send_signal(signal.SIGINT)
+    else:
+        assert drill(lab, "abort").returncode == 0
+    assert run.end() == 1, run.said()
     record = json.loads(next(records.glob("*.json")).read_text())
     assert record["aborted"]
     assert record["timeline"]["fault"]
@@ -135,21 +163,78 @@ def test_ctrl_c_in_mid_recovery_puts_all_back_and_is_recorded(lab: Lab, records:
     assert record["fallback"]["outcome"] == "done"
 
 
-def test_a_tool_that_was_killed_is_undone_by_the_next_which_refuses_a_sick_city(
+def test_a_tool_that_was_killed_goes_on_and_one_that_died_in_mid_recovery_is_put_back(
     lab: Lab, on: Execute, records: Path
 ) -> None:
     records.mkdir()
-    drill = Run(lab, records)
-    drill.until("detect: done")
-    drill.process.kill()
-    drill.end()
+    run = Run(lab, records)
+    run.until("detect: done")
+    run.process.kill()
+    run.end()
     assert on("cloud-1", "test", "-e", DATA, check=False).returncode == 1, "the fault was not there to undo"
+    again = drill(lab, "run", DRILL, "--yes")
+    assert again.returncode == 1
+    assert "was not put back: its tool died" in again.stderr
+
+    run = Run(lab, records, "resume")
+    run.until("decide: done")
+    run.process.kill()
+    run.end()
+    refused = drill(lab, "resume", "--yes")
+    assert refused.returncode == 1
+    assert "died in the stage recover" in refused.stderr
+
+    assert drill(lab, "abort").returncode == 1, "a drill that did not come to its end is no success"
+    record = json.loads(next(records.glob("*.json")).read_text())
+    assert (record["aborted"], record["resumed"]) == (True, True)
+    assert record["timeline"]["noticed"]
+    assert record["fallback"]["outcome"] == "done"
+    assert drill(lab, "verify-records", "--records", str(records)).returncode == 0
+    artifacts = records / record["artifacts"]
+    assert {"inject", "detect", "decide", "fallback"} <= {path.name for path in artifacts.iterdir()}
+    evidence = "".join(path.read_text() for path in artifacts.rglob("*") if path.is_file())
+    secrets = [
+        path.read_text().strip() for path in (lab.places.state / "secrets").rglob("*") if path.is_file()
+    ]
+    assert secrets
+    assert not [secret for secret in secrets if secret in evidence]
+
+
+def test_a_sick_city_is_refused(lab: Lab, on: Execute, records: Path) -> None:
+    records.mkdir()
     on("xinchuang-1", "systemctl", "stop", "nginx")
     try:
-        again = Run(lab, records)
-        assert again.end() == 1
+        run = Run(lab, records)
+        assert run.end() == 1
     finally:
         on("xinchuang-1", "systemctl", "start", "nginx")
-    assert "falling back for it first" in again.said()
-    assert "not begun, and nothing was broken: xinchuang-1: it serves" in again.said()
+    assert "not begun, and nothing was broken: xinchuang-1: it serves" in run.said()
     assert not list(records.glob("*.json"))
+
+
+def test_a_city_with_a_critical_alert_is_refused(lab: Lab, on: Execute, records: Path) -> None:
+    """A rule that fires at once is put among Prometheus's own, and taken away again."""
+    rule = "groups: [{name: drill-test, rules: [{alert: DrillTest, expr: vector(1), labels: {severity: critical}}]}]"
+    place = "/etc/prometheus/rules/drill-test.yml"
+    on("ops-1", "sh", "-c", f"cat >{place} && systemctl reload prometheus", input=rule)
+    try:
+        until(on, "firing")
+        refused = drill(lab, "run", DRILL, "--yes", "--healthy-within", "0", "--records", str(records))
+    finally:
+        on("ops-1", "sh", "-c", f"rm {place} && systemctl reload prometheus")
+        until(on, "")
+    assert refused.returncode == 1
+    assert "the city is not healthy: DrillTest" in refused.stderr
+    assert not records.exists() or not list(records.glob("*.json"))
+
+
+def until(on: Execute, state: str) -> None:
+    """Wait until the rule of the test above is in a state, as Prometheus itself says."""
+    ask = (
+        "import json, urllib.request as r; print(*[a['state'] for a in json.load(r.urlopen("
+        "'http://[::1]:9090/api/v1/alerts'))['data']['alerts'] if a['labels']['alertname'] == 'DrillTest'])"
+    )
+    deadline = time.monotonic() + 60
+    while on("ops-1", "python3", "-c", ask).stdout.strip() != state:
+        assert time.monotonic() < deadline, f"the rule is not {state or 'gone'}"
+        time.sleep(1)

@@ -165,6 +165,8 @@ def test_a_network_that_the_kernel_lost_comes_back_and_its_neighbour_loses_nothi
         assert ping(on, "health-1", str(lab.plan.host("health-2", family)))
     code, result = deploy_json("private", "--limit", "yufang")
     assert (code, result["hosts"]["yufang"]["changed"]) == (0, [])
+    said = on("yufang", "/usr/local/libexec/jizuo-private-network", "mode").stdout.strip()
+    assert result["private_networks"] == {"yufang": said}
     assert {family: lost(process) for family, process in probes.items()} == dict.fromkeys(Family, 0)
 
 

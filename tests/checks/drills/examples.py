@@ -5,6 +5,7 @@ from __future__ import annotations
 from checks.drills.record import (
     VERSION,
     DataCheck,
+    Detection,
     DrillRecord,
     Issue,
     Kind,
@@ -40,7 +41,7 @@ def example(*, issues: tuple[Issue, ...] = (), reached: int = 6, aborted: bool =
         system="yichun-gov-service-net",
         system_name="宜春政务服务网",
         policy="gov-service",
-        nodes={"lost": "cloud-1", "recovery": "xinchuang-1", "source": "offsite-1", "client": "client-1"},
+        nodes={"lost": ("cloud-1",), "recovery": ("xinchuang-1",), "client": ("client-1", "client-2")},
         participants=(
             Participant(role="演练指挥", unit="市数据局", duty="决定"),
             Participant(role="系统责任单位", unit="市行政审批局", duty="确认"),
@@ -52,6 +53,7 @@ def example(*, issues: tuple[Issue, ...] = (), reached: int = 6, aborted: bool =
         aborted=aborted,
         timeline=Timeline(
             fault="2026-08-01T09:30:10.000+08:00",
+            noticed="2026-08-01T09:30:10.400+08:00",
             detected="2026-08-01T09:30:10.600+08:00",
             decided="2026-08-01T09:30:14.000+08:00",
             started="2026-08-01T09:30:14.000+08:00",
@@ -69,6 +71,8 @@ def example(*, issues: tuple[Issue, ...] = (), reached: int = 6, aborted: bool =
             rto_objective_seconds=900,
             rpo_seconds=7.5,
             rpo_objective_seconds=3600,
+            noticed_seconds=0.4,
+            detected_seconds=0.6,
         ),
         data_check=DataCheck(
             outcome=Outcome.DONE,
@@ -80,6 +84,12 @@ def example(*, issues: tuple[Issue, ...] = (), reached: int = 6, aborted: bool =
         if whole
         else DataCheck(outcome=Outcome.NOT_REACHED),
         fallback=stage("fallback", 35),
+        restore=stage("restore", 39),
+        detection=Detection(
+            alert="SystemEndpointDown", labels={"subject": "yichun-gov-service-net"}, decided_on="firing"
+        ),
+        next_due_at="2027-01-28T09:30:40+08:00",
+        artifacts="artifacts/restore-system-offsite-20260801T093000",
         issues=issues,
     )
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from rich.cells import cell_len
 
-from checks.drills.cli import drill, exit_code, hand_over
-from checks.drills.record import Issue, write_record
+from checks.drills.chain import write_record
+from checks.drills.cli import drill, exit_code
+from checks.drills.handing_over import hand_over
+from checks.drills.record import Issue, Outcome
+from checks.drills.under_way import Journal, Progress
 from inventories.load import load_city
 from tests.checks.drills.examples import example
 
@@ -32,8 +37,9 @@ def run(*arguments: str) -> Result:
 def test_drills_are_listed() -> None:
     assert "YC-DR-001" in run("list").output
     listed = json.loads(run("list", "--json").output)
-    assert [one["name"] for one in listed] == [NAME]
-    assert listed[0]["nodes"]["recovery"] == "xinchuang-1"
+    example = next(one for one in listed if one["name"] == NAME)
+    assert example["nodes"]["recovery"] == "xinchuang-1"
+    assert example["detection"]["alert"] == "SystemEndpointDown"
 
 
 def test_the_list_shows_whole_names_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +52,16 @@ def test_the_list_shows_whole_names_in_80_columns(monkeypatch: pytest.MonkeyPatc
 def test_a_dry_run_shows_every_step_and_needs_no_host(state: Path) -> None:
     result = run("run", NAME, "--dry")
     assert result.exit_code == 0
-    for stage in ("prepare", "inject", "detect", "decide", "recover", "verify", "fallback (always)"):
+    for stage in (
+        "health",
+        "prepare",
+        "inject",
+        "detect",
+        "decide",
+        "recover",
+        "verify",
+        "fallback (always)",
+    ):
         assert f"\n{stage}\n" in result.output
     assert "  xinchuang-1: restore from the other city" in result.output
     assert "RTO 900 s, RPO 3600 s" in result.output
@@ -56,7 +71,7 @@ def test_a_dry_run_shows_every_step_and_needs_no_host(state: Path) -> None:
 def test_a_drill_that_there_is_not() -> None:
     result = run("run", "burn-it-down", "--yes")
     assert result.exit_code == 1
-    assert f"no drill burn-it-down; the drills are: {NAME}" in result.output
+    assert "no drill burn-it-down; the drills are: " in result.output
 
 
 def test_a_city_that_does_not_fit_is_refused(state: Path) -> None:
@@ -86,6 +101,7 @@ def test_records_are_listed_and_shown(state: Path) -> None:
     path = write_record(state / "drills", example())
     listed = run("report").output
     assert "12.5秒" in listed
+    assert path.stem in listed
     shown = run("report", path.stem)
     assert shown.exit_code == 0
     assert "12.5 s, objective 900 s" in shown.output
@@ -110,6 +126,104 @@ def test_exit_codes() -> None:
     assert exit_code(example()) == 0
     assert exit_code(example(issues=(issue,))) == 2
     assert exit_code(example(reached=4, aborted=True)) == 1
+    restore = example().restore
+    assert restore is not None
+    undone = msgspec.structs.replace(restore, outcome=Outcome.FAILED)
+    assert exit_code(msgspec.structs.replace(example(), restore=undone)) == 1
+
+
+def test_a_drill_is_shown_for_programs() -> None:
+    shown = json.loads(run("show", NAME, "--json").output)
+    assert shown["objectives"] == {
+        "system": "yichun-gov-service-net", "policy": "gov-service", "rto_seconds": 900, "rpo_seconds": 3600
+    }  # fmt: skip
+    assert shown["every_seconds"] == 180 * 86400
+    stages = {stage["name"]: stage["steps"] for stage in shown["stages"]}
+    assert {"where": "xinchuang-1", "what": "restore from the other city"} in stages["recover"]
+    schema = json.loads(run("show", "--schema", "--json").output)
+    assert "rto_seconds" in schema["$defs"]["Measured"]["properties"]
+    assert "objectives.system" in run("show", "--schema").output
+    assert run("show").exit_code == 1
+
+
+def test_a_drill_on_paper_touches_nothing_and_is_recorded(state: Path) -> None:
+    """Nothing but its record, its page and the chain is written; no host is known here at all."""
+    done = run("run", NAME, "--tabletop", "--yes", "--json")
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.output)
+    assert record["kind"] == "tabletop"
+    assert [stage["outcome"] for stage in record["stages"]] == ["done"] * 6
+    assert record["timeline"]["fault"] is None
+    assert record["measured"]["rto_objective_seconds"] is None
+    assert {path.suffix for path in (state / "drills").iterdir() if not path.name.startswith(".")} == {
+        ".json",
+        ".html",
+    }
+    assert [path.name for path in state.iterdir()] == ["drills"]
+    assert run("verify-records").exit_code == 0
+    assert run("overdue").exit_code == 2, "a drill on paper does not stand for a live one"
+
+
+def test_what_people_note_on_paper_are_issues(state: Path) -> None:
+    notes = "\n".join(["", "", "", "值守电话无人接听", "", "", "", "", ""]) + "\n"
+    done = CliRunner().invoke(drill, ["run", NAME, "--tabletop"], input=notes)
+    assert done.exit_code == 2, done.output
+    (path,) = (state / "drills").glob("*.json")
+    (issue,) = json.loads(path.read_text())["issues"]
+    assert issue["what"] == "决策：值守电话无人接听"
+    assert issue["owner"] == "市行政审批局"
+    assert "值守电话无人接听" in path.with_suffix(".html").read_text()
+
+
+def test_a_drill_on_paper_that_is_broken_off_says_so(state: Path) -> None:
+    done = CliRunner().invoke(drill, ["run", NAME, "--tabletop"], input="\n")
+    assert done.exit_code == 1
+    (path,) = (state / "drills").glob("*.json")
+    record = json.loads(path.read_text())
+    assert record["aborted"]
+    assert record["stages"][0]["outcome"] == "done"
+    assert record["stages"][2]["outcome"] == "not_reached"
+
+
+def test_a_drill_that_was_held_is_not_overdue_and_its_record_is_verified(state: Path) -> None:
+    now = datetime.now(UTC)
+    held = msgspec.structs.replace(example(), ended_at=now.isoformat(), id=f"{NAME}-{now:%Y%m%dT%H%M%S}")
+    path = write_record(state / "drills", held)
+    overdue = {one["drill"]: one["overdue"] for one in json.loads(run("overdue", "--json").output)}
+    assert overdue[NAME] is False
+    assert run("verify-records").exit_code == 0
+    path.write_text(path.read_text().replace("12.5", "1.5"))
+    changed = run("verify-records", "--json")
+    assert changed.exit_code == 2
+    assert path.stem in json.loads(changed.output)["misfit"]
+    assert run("verify-records", "--records", str(state / "none")).exit_code == 0
+
+
+def test_with_nothing_left_there_is_nothing_to_abort_or_resume(state: Path) -> None:
+    state.mkdir()
+    (state / "ssh_config").touch()
+    assert "no drill is under way" in run("abort").output
+    assert run("abort").exit_code == 0
+    resumed = run("resume", "--yes")
+    assert resumed.exit_code == 1
+    assert "no drill was left" in resumed.output
+
+
+def test_what_a_dead_tool_left_is_to_be_dealt_with_first(state: Path) -> None:
+    state.mkdir()
+    (state / "ssh_config").touch()
+    left = Progress(
+        NAME, f"{NAME}-1", str(LAB), str(state / "drills"), 1, "2026-08-01T09:30:00+08:00", stage="recover"
+    )
+    Journal(state).save(left)
+    again = run("run", NAME, "--yes")
+    assert again.exit_code == 1
+    assert "its tool died in the stage recover" in again.output
+    assert "jizuo drill abort" in again.output
+    resumed = run("resume", "--yes")
+    assert resumed.exit_code == 1
+    assert "may be half done" in resumed.output
+    assert Journal(state).left() == left
 
 
 def test_a_record_of_any_name_is_handed_over_whole(
@@ -124,7 +238,7 @@ def test_a_record_of_any_name_is_handed_over_whole(
     for program in programs.iterdir():
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setattr("checks.drills.cli.REMOTE", str(kept))
+    monkeypatch.setattr("checks.drills.handing_over.REMOTE", str(kept))
     path = tmp_path / "it's $(touch x); a record.json"
     path.write_text("{}")
     monkeypatch.chdir(tmp_path)

@@ -50,10 +50,58 @@ def test_rpo_is_counted_from_the_newest_record_that_came_back() -> None:
     found = seen(
         "drill-moment fault 2026-08-01T09:30:10.000+08:00",
         "drill-moment snapshot 2026-08-01T09:29:00+08:00",
-        f"drill-record recovered {milliseconds(FAULT - timedelta(seconds=9))}",
-        f"drill-record recovered {milliseconds(FAULT - timedelta(seconds=7.5))}",
+        f"drill-record recovered 1 {(FAULT - timedelta(seconds=9)).isoformat()}",
+        f"drill-record recovered 2 {(FAULT - timedelta(seconds=7.5)).timestamp()}",
     )
     assert measured(found, 900, 3600).rpo_seconds == 7.5
+
+
+def record(where: str, name: str, before: float) -> str:
+    return f"drill-record {where} {name} {(FAULT - timedelta(seconds=before)).isoformat()}"
+
+
+def test_nothing_is_lost_when_all_that_was_kept_came_back() -> None:
+    found = seen(
+        f"drill-moment fault {FAULT.isoformat()}", record("lost", "a", 0.3), record("recovered", "a", 0.3)
+    )
+    assert measured(found, 60, 0).rpo_seconds == 0
+
+
+def test_a_hole_in_what_came_back_counts_from_before_the_hole() -> None:
+    found = seen(
+        f"drill-moment fault {FAULT.isoformat()}",
+        *(record("lost", name, before) for name, before in (("a", 9), ("b", 6), ("c", 3))),
+        *(record("recovered", name, before) for name, before in (("a", 9), ("c", 3))),
+    )
+    assert measured(found, 60, 60).rpo_seconds == 9
+
+
+def test_records_that_were_kept_and_did_not_come_back_at_all() -> None:
+    found = seen(f"drill-moment fault {FAULT.isoformat()}", record("lost", "a", 9))
+    assert measured(found, 60, 60).rpo_seconds is None
+
+
+def test_of_several_systems_the_last_family_of_the_last_one_counts() -> None:
+    lines = [f"drill-moment fault {FAULT.isoformat()}"]
+    for second, name in enumerate(("serving:portal-ipv4", "serving:portal-ipv6", "serving:office-ipv4"), 1):
+        lines.append(f"drill-moment {name} {(FAULT + timedelta(seconds=second)).isoformat()}")
+    assert measured(seen(*lines), 60, None).rto_seconds is None
+    lines.append(f"drill-moment serving:office-ipv6 {(FAULT + timedelta(seconds=9)).isoformat()}")
+    assert measured(seen(*lines), 60, None).rto_seconds == 9
+    assert serving_by_family(seen(*lines), ZONE)["office-ipv6"] == "2026-08-01T09:30:19.000+08:00"
+
+
+def test_how_quick_monitoring_was() -> None:
+    found = measured(
+        seen(
+            f"drill-moment fault {FAULT.isoformat()}",
+            f"drill-moment noticed {(FAULT + timedelta(seconds=20)).isoformat()}",
+            f"drill-moment detected {(FAULT + timedelta(seconds=200)).isoformat()}",
+        ),
+        60,
+        None,
+    )
+    assert (found.noticed_seconds, found.detected_seconds, found.rpo_objective_seconds) == (20, 200, None)
 
 
 def test_without_a_record_rpo_is_counted_from_the_snapshot() -> None:
@@ -71,7 +119,14 @@ def test_what_was_not_seen_is_not_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["drill-moment fault 2026-08-01T09:30:10", "drill-record lost soon", "drill-sum lost"]
+    "line",
+    [
+        "drill-moment fault 2026-08-01T09:30:10",
+        "drill-record lost 1 soon",
+        "drill-record lost 1754011810123",
+        "drill-record lost a 1754011810123",
+        "drill-sum lost",
+    ],
 )
 def test_a_line_that_cannot_be_is_an_error(line: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
@@ -137,9 +192,10 @@ def test_rto_and_rpo_of_any_drill(ages: list[int], recovered: int, outage: int, 
         f"drill-moment fault {FAULT.isoformat()}",
         f"drill-moment serving-ipv6 {(served - timedelta(milliseconds=min(ahead, outage))).isoformat()}",
         f"drill-moment serving-ipv4 {served.isoformat()}",
-        *(f"drill-record lost {stamp}" for stamp in stamps),
-        *(f"drill-record recovered {stamp}" for stamp in kept),
+        *(f"drill-record lost {stamp} {stamp / 1000}" for stamp in stamps),
+        *(f"drill-record recovered {stamp} {stamp / 1000}" for stamp in kept),
     )
     result = measured(found, 900, 3600)
     assert result.rto_seconds == pytest.approx(outage / 1000, abs=0.001)
-    assert result.rpo_seconds == pytest.approx((milliseconds(FAULT) - kept[-1]) / 1000, abs=0.001)
+    lost = 0 if kept == stamps else (milliseconds(FAULT) - kept[-1]) / 1000
+    assert result.rpo_seconds == pytest.approx(lost, abs=0.001)

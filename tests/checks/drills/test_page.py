@@ -9,21 +9,27 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from checks.drills.page import WIDTH, page, seconds, timeline_marks
-from checks.drills.record import Issue, Timeline
+from checks.drills.record import Issue, Kind, Measured, Timeline, decode_record
 from tests.checks.drills.examples import example
 
+DIGEST = "5f" * 32
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def test_every_field_of_a_record_is_on_the_page() -> None:
-    text = page(example())
+    text = page(example(), DIGEST)
     for field in (
         "YC-DR-001", "1.0", "实战演练，有计划", "宜春政务服务网", "市数据局", "市行政审批局", "演练指挥",
-        "cloud-1", "故障发生", "发现故障", "决定恢复", "开始恢复", "恢复服务", "12.5秒", "目标 15分钟",
+        "cloud-1", "client-1、client-2",
+        "故障发生", "监测察觉", "告警发现", "决定恢复", "开始恢复", "恢复服务",
+        "12.5秒", "目标 15分钟",
         "7.5秒", "目标 1小时", "达成目标", "一致", "39 个", "61 个文件", "未发现问题", "签字",
+        "SystemEndpointDown（subject=yichun-gov-service-net）：故障后0.4秒察觉（pending），0.6秒告警（firing）",
+        "恢复正常运行", "2027年01月28日", "artifacts/restore-system-offsite-20260801T093000", DIGEST,
         "其他系统发生真实故障", "2026年08月01日 09:30:00（UTC+0800）",
     ):  # fmt: skip
         assert field in text, field
@@ -47,7 +53,14 @@ def test_an_aborted_drill_says_so() -> None:
 
 def test_labels_of_moments_that_are_close_do_not_overlap() -> None:
     marks = timeline_marks(example())
-    assert [mark.label for mark in marks] == ["故障发生", "发现故障", "决定恢复", "开始恢复", "恢复服务"]
+    assert [mark.label for mark in marks] == [
+        "故障发生",
+        "监测察觉",
+        "告警发现",
+        "决定恢复",
+        "开始恢复",
+        "恢复服务",
+    ]
     assert [mark.x for mark in marks] == sorted(mark.x for mark in marks)
     assert marks[-1].x < WIDTH
     for one in marks:
@@ -58,10 +71,57 @@ def test_labels_of_moments_that_are_close_do_not_overlap() -> None:
 
 def test_a_record_without_a_moment_has_no_picture() -> None:
     record = example(reached=0)
-    bare = type(record)(
-        **{**{f: getattr(record, f) for f in record.__struct_fields__}, "timeline": Timeline()}
+    assert "<svg" not in page(msgspec.structs.replace(record, timeline=Timeline()))
+
+
+def test_a_drill_on_paper_has_no_figures_and_says_so() -> None:
+    measured = Measured(
+        rto_seconds=None, rto_objective_seconds=None, rpo_seconds=None, rpo_objective_seconds=None
     )
-    assert "<svg" not in page(bare)
+    record = msgspec.structs.replace(
+        example(),
+        kind=Kind.TABLETOP,
+        timeline=Timeline(),
+        measured=measured,
+        detection=None,
+        serving_by_family={},
+    )
+    text = page(record)
+    assert "桌面推演" in text
+    assert "未设" in text
+    assert "监测告警" not in text
+
+
+def test_a_rehearsal_that_did_not_wait_for_the_alarm_says_so() -> None:
+    record = example()
+    assert record.detection is not None
+    pending = msgspec.structs.replace(
+        record,
+        detection=msgspec.structs.replace(record.detection, decided_on="pending"),
+        measured=msgspec.structs.replace(record.measured, detected_seconds=None),
+    )
+    assert "未等告警" in page(pending)
+
+
+def test_a_record_of_the_first_version_still_has_its_page(tmp_path: Path) -> None:
+    """As the kit wrote it before records were chained."""
+    old = msgspec.to_builtins(example())
+    for later in (
+        "sequence",
+        "previous",
+        "resumed",
+        "restore",
+        "detection",
+        "tolerated_alerts",
+        "next_due_at",
+        "artifacts",
+    ):
+        del old[later]
+    old |= {"version": 1, "nodes": {"lost": "cloud-1", "recovery": "xinchuang-1"}}
+    del old["timeline"]["noticed"], old["measured"]["noticed_seconds"], old["measured"]["detected_seconds"]
+    text = page(decode_record(msgspec.json.encode(old)))
+    assert "故障节点 cloud-1；接管节点 xinchuang-1" in text
+    assert "达成目标" in text
 
 
 @pytest.mark.parametrize(
@@ -135,7 +195,15 @@ def test_it_is_drawn(chromium: str, tmp_path: Path) -> None:
 @pytest.mark.chromium
 def test_it_prints_on_two_sheets_of_a4(chromium: str, tmp_path: Path) -> None:
     file, printed = tmp_path / "page.html", tmp_path / "page.pdf"
-    file.write_text(page(example()), encoding="utf-8")
+    record = example()
+    full = msgspec.structs.replace(
+        record,
+        participants=record.participants[:1] * 5,
+        stop_conditions=record.stop_conditions * 2,
+        issues=(Issue(what="RTO实测1000.0秒，超过目标900秒", owner="市行政审批局", due="2026-08-31"),) * 3,
+        tolerated_alerts=("RestoreTestFailed",),
+    )
+    file.write_text(page(full, DIGEST), encoding="utf-8")
     browse(chromium, file, "--no-pdf-header-footer", f"--print-to-pdf={printed}")
     content = printed.read_bytes()
     sheets = re.findall(rb"/MediaBox ?\[ ?0 0 ([0-9.]+) ([0-9.]+) ?\]", content)

@@ -14,9 +14,9 @@ from socket import AF_INET, AF_INET6
 
 import pytest
 
-from checks.drills.definition import FOLDER
+from checks.drills.definition import SHARED
 
-WATCH = FOLDER / "restore-system-offsite/files/watch.py"
+WATCH = SHARED / "files/watch.py"
 PAGE = "<h1>宜春政务服务网</h1>\n".encode()
 
 

@@ -1,0 +1,47 @@
+"""Which steps does a drill have? Those that its playbooks take, and those that people take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import yaml
+
+from checks.drills.definition import ALL_STAGES, FALLBACK, RESTORE
+from checks.drills.held import Held
+
+
+def steps_of(held: Held, stage: str) -> list[tuple[str, str]]:
+    """The steps of a stage: where (empty: people), and what."""
+    steps = [("", text) for text in held.definition.steps.get(stage, ())]
+    path = held.playbooks.get(stage)
+    if path is None:
+        return steps
+    for play in yaml.safe_load(path.read_text(encoding="utf-8")):
+        groups = play["hosts"].split(":")
+        where = ", ".join(node for group in groups for node in held.groups.get(group, (group,)))
+        steps += [(where, text) for text in _tasks(play)]
+    return steps
+
+
+def _tasks(play: dict[str, object]) -> Iterator[str]:
+    for part in ("pre_tasks", "tasks", "post_tasks"):
+        listed = play.get(part) or []
+        for task in listed if isinstance(listed, list) else []:
+            yield str(task.get("name", "(a task without a name)"))
+
+
+def show_steps(held: Held) -> None:
+    """Print every step and the objectives."""
+    definition = held.definition
+    click.echo(f"{held.name}: {definition.title} ({definition.plan.id} {definition.plan.version})")
+    rpo = "none" if held.rpo is None else f"{held.rpo:.0f} s"
+    click.echo(f"objectives: RTO {held.rto:.0f} s, RPO {rpo}; nothing is changed by --dry")
+    for stage in ("health", *ALL_STAGES):
+        steps = steps_of(held, stage)
+        if stage == "decide":
+            steps.append(("", "a person decides whether to recover"))
+        if steps:
+            click.echo(f"\n{stage}{' (always)' if stage in (FALLBACK, RESTORE) else ''}")
+        for where, text in steps:
+            click.echo(f"  {where or 'people'}: {text}")

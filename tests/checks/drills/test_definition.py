@@ -1,0 +1,131 @@
+"""What drill.toml may say, and what this city makes of it; every wrong key and value is named with its file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from checks.drills.definition import FOLDER, DrillError, drill_names, read_definition
+from checks.drills.held import GIVEN, Held, hold_against, variables
+from checks.drills.reference import SCHEMAS, keys
+from inventories.load import load_city
+
+LAB = Path(__file__).resolve().parents[3] / "inventories/lab"
+NAME = "restore-system-offsite"
+
+
+def written(tmp_path: Path, *changes: tuple[str, str]) -> Held:
+    """The example with some of its text replaced, held in the lab."""
+    shutil.copytree(FOLDER / NAME, tmp_path / NAME)
+    path = tmp_path / NAME / "drill.toml"
+    text = path.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return hold_against(NAME, read_definition(NAME, tmp_path), load_city(LAB))
+
+
+def test_every_drill_of_the_kit_fits_the_lab() -> None:
+    city = load_city(LAB)
+    assert NAME in drill_names()
+    for name in drill_names():
+        held = hold_against(name, read_definition(name), city)
+        assert variables(held, LAB, Path("/state")).keys() >= set(GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('lost = "cloud-1"', 'lost = "cloud-9"', "nodes.lost = 'cloud-9' is no node"),
+        ('lost = "cloud-1"', 'lost = ["cloud-1", "cloud-9"]', "nodes.lost = 'cloud-9' is no node"),
+        ('lost = "cloud-1"', "lost = []", "nodes.lost names no node"),
+        ('policy = "gov-service"', 'policy = "collab-office"', "does not back yichun-gov-service-net up"),
+        ('policy = "gov-service"', 'policy = "none-such"', "'none-such' is no backup policy"),
+        ('policy = "gov-service"', 'rto = "5m"', "not both"),
+        ('system = "yichun-gov-service-net"\npolicy', "policy", "name a system, or an rto"),
+        (
+            '[objectives]\nsystem = "yichun-gov-service-net"',
+            '[objectives]\nsystem = "portal"',
+            "'portal' is no system",
+        ),
+        ('kind = "live"', 'kind = "alive"', r"drill.toml: Invalid enum value 'alive' - at `\$.kind`"),
+        ('notice = "planned"', 'notice = "tomorrow"', r"\$.notice"),
+        ('notice = "planned"', 'noti_ce = "planned"', r"drill.toml: .*unknown field `noti_ce`"),
+        ('every = "180d"', 'every = "180"', r"\$.every"),
+        (
+            'alert = "SystemEndpointDown"',
+            'alert = "SystemEndpointDown"\nfor = "1m"',
+            r"unknown field `for` - at `\$.detection`",
+        ),
+        ('within = "10m"', 'at = "ops-9"', "detection.at = 'ops-9' is no node"),
+        (
+            'client = "client-1"',
+            'client = "client-1"\nmonitoring = "ops-1"',
+            "nodes.monitoring is what the kit gives",
+        ),
+        ('duty = "批准', 'duties = "批准', r"unknown field `duties` - at `\$.participants\[0\]`"),
+        ('folder = "', 'kit = "', "variables.kit is what the kit gives"),
+        ("[steps]\ndetect", "[steps]\ndiscover", "steps: discover is none of prepare"),
+    ],
+)
+def test_a_definition_that_is_wrong_is_refused(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    with pytest.raises(DrillError, match=complaint):
+        written(tmp_path, (old, new))
+
+
+def test_a_stage_without_its_playbook_is_named(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / NAME, tmp_path / NAME)
+    (tmp_path / NAME / "playbooks/recover.yml").unlink()
+    (tmp_path / NAME / "playbooks/detect.yml").touch()
+    with pytest.raises(DrillError, match=r"has no recover\.yml; write either \[detection\]"):
+        read_definition(NAME, tmp_path)
+
+
+def test_objectives_are_those_of_the_systems_policy(tmp_path: Path) -> None:
+    held = written(tmp_path, ('policy = "gov-service"\n', ""))
+    assert (held.rto, held.rpo, held.owner) == (900, 3600, "市行政审批局")
+
+
+def test_objectives_of_a_system_without_a_policy_are_its_own(tmp_path: Path) -> None:
+    held = written(
+        tmp_path,
+        ('system = "yichun-gov-service-net"\npolicy = "gov-service"', 'system = "ops-central-monitoring"'),
+    )
+    assert (held.rto, held.rpo, held.policy) == (4 * 3600, None, None)
+
+
+def test_objectives_may_be_the_drills_own(tmp_path: Path) -> None:
+    held = written(
+        tmp_path, ('system = "yichun-gov-service-net"\npolicy = "gov-service"', 'rto = "1m"\nrpo = "0"')
+    )
+    assert (held.rto, held.rpo, held.system, held.owner) == (60, 0, None, "市数据局")
+
+
+def test_the_alert_is_waited_for_where_the_drill_says(tmp_path: Path) -> None:
+    held = written(tmp_path, ('within = "10m"', 'at = "offsite-1"'))
+    assert (held.groups["operations"], held.groups["monitoring"]) == (("ops-1",), ("offsite-1",))
+    assert held.definition.detection is not None
+    assert held.definition.detection.within == "10m"
+
+
+def test_what_playbooks_read(tmp_path: Path) -> None:
+    found = variables(written(tmp_path), LAB, Path("/state"))
+    assert found["nodes"]["lost"] == ["cloud-1"]
+    ipv4, ipv6 = found["addresses"]["lost"]
+    assert (":" in ipv4, ":" in ipv6) == (False, True)
+    assert found["node_addresses"]["cloud-1"] == [ipv4, ipv6]
+    assert found["pyinfra"][0] == "flock", "the way back waits for a command of a stage that was stopped"
+    assert found["detection"]["alert"] == "SystemEndpointDown"
+
+
+def test_every_key_is_described() -> None:
+    found = {key.name: key for key in keys()}
+    assert found["detection.alert"].description
+    assert found["objectives.rto"].example == '"1m"'
+    undescribed = [key.name for key in found.values() if not key.description and "plan." not in key.name]
+    assert [name for name in undescribed if not name.startswith("participants.")] == []
+    assert SCHEMAS["$defs"]["Definition"]["additionalProperties"] is False
+    assert "previous" in SCHEMAS["$defs"]["DrillRecord"]["properties"]
