@@ -160,6 +160,35 @@ def test_in_place_the_old_data_are_moved_aside_if_one_agrees(lab: Lab, on: Execu
     on(CLIENT, "rm", "-rf", aside)
 
 
+def test_prune_shows_what_would_go_and_removes_it_if_one_agrees(lab: Lab, on: Execute) -> None:
+    """The policy keeps one snapshot an hour: of two in one hour, the older goes."""
+    arguments = ("backup-1", "--policy", POLICY)
+    on(CLIENT, "systemctl", "start", f"jizuo-backup@{POLICY}.service")
+    on(CLIENT, "systemctl", "start", f"jizuo-backup@{POLICY}.service")
+    newest = job_status()["repositories"][0]["age"]
+    dry = backup("prune", *arguments, "--dry", "--json")
+    assert dry.returncode == 2, dry.stderr
+    (plan,) = json.loads(dry.stdout)
+    assert (plan["name"], plan["objection"]) == (f"{CLIENT}-{POLICY}", None)
+    assert plan["removed"]
+    unasked = backup("prune", *arguments)
+    assert unasked.returncode == 1
+    assert "there is no terminal to ask at; use --yes" in unasked.stderr
+    unit = "jizuo-repository-maintenance.service"
+    before = on("backup-1", "systemctl", "cat", unit).stdout
+    done = backup("prune", *arguments, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    (pruned,) = json.loads(done.stdout)
+    assert pruned["prune"]["removed_count"] == len(plan["removed"])
+    assert on("backup-1", "systemctl", "cat", unit).stdout == before
+    again = backup("prune", *arguments, "--dry")
+    assert again.returncode == 0
+    assert " 0 would go" in again.stdout
+    shown = backup("restore", SYSTEM, "--in-place", "--dry", "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert job_status()["repositories"][0]["age"] >= newest
+
+
 @pytest.fixture
 def opened(lab: Lab, on: Execute, tmp_path: Path) -> Iterator[str]:
     """The recovery kit of the lab, opened in the memory of a node that has no key of the one that is lost."""
