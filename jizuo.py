@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import textwrap
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import click
 
@@ -32,6 +32,7 @@ COMMANDS = {
     "router": Registered("deploy.vendors.cli", "router", "Routers that are no Linux: show, compare, push."),
     "check": Registered("checks.cli", "check", "Audit the city: availability, extranet, security, backups."),
     "coverage": Registered("exporters.coverage_cli", "coverage", "How far the five levels reach (村村通)."),
+    "backup": Registered("jizuo", "backup", "Backups: how they stand, run, verify, restore, escrow."),
     "drill": Registered("checks.drills.cli", "drill", "Run disaster-recovery drills and read their records."),
     "exporter": Registered("exporters.cli", "exporter", "Serve metrics to Prometheus, and the status page."),
     "demo": Registered("deploy.lab.demo", "demo", "The main job on one machine: lab, deploy, checks, drill."),
@@ -40,20 +41,43 @@ COMMANDS = {
 }
 
 
-class FrontDoor(click.Group):
+#: What `jizuo backup` holds: what acts on hosts is the checks', the kit of secrets the deploys'.
+BACKUP = {
+    "list": Registered("checks.backup.list_cli", "list_policies", "What is backed up, how often, to where."),
+    "status": Registered("checks.backup.jobs_cli", "status", "How every job stands, the worst first."),
+    "run": Registered("checks.backup.jobs_cli", "run", "Take a backup now and follow it."),
+    "verify": Registered(
+        "checks.backup.jobs_cli", "verify", "Check repositories, restore a sample, say what is proven."
+    ),
+    "restore": Registered(
+        "checks.backup.restore_cli", "restore", "Bring a system's data back, compared by hash."
+    ),
+    "grade": Registered(
+        "checks.backup.grade_cli", "grade", "Grades of GB/T 20988 and 3-2-1-1-0, required and had."
+    ),
+    "prune": Registered(
+        "checks.backup.prune_cli", "prune", "What repository nodes would remove, and let them."
+    ),
+    "escrow": Registered("deploy.backup.escrow.cli", "escrow", "The recovery kit: make it, see if it holds."),
+}
+
+
+class Lazy(click.Group):
     """A group that imports a subcommand's module only when that subcommand runs."""
 
-    def main(self, *arguments: Any, **settings: Any) -> Any:
-        """Run; usage speaks of `jizuo`, whichever file started it: jizuo.py or the console script."""
-        return super().main(*arguments, **{"prog_name": "jizuo", **settings})
+    def __init__(self, *arguments: Any, registered: dict[str, Registered], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.registered = registered
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.registered)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        registered = COMMANDS.get(name)
+        registered = self.registered.get(name)
         if registered is None:
             return None
+        if registered.module == __name__ or registered.module == "jizuo":  # as a script this is __main__
+            return cast(click.Command, globals()[registered.attribute])
         try:
             module = importlib.import_module(registered.module)
         except ModuleNotFoundError as error:
@@ -71,17 +95,26 @@ class FrontDoor(click.Group):
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, registered.help) for name, registered in COMMANDS.items()])
+            formatter.write_dl([(name, registered.help) for name, registered in self.registered.items()])
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
-        if arguments and arguments[0] not in COMMANDS:
-            known = textwrap.fill(", ".join(COMMANDS), 76, initial_indent="  ", subsequent_indent="  ")
+        if arguments and arguments[0] not in self.registered:
+            known = textwrap.fill(", ".join(self.registered), 76, initial_indent="  ", subsequent_indent="  ")
             context.fail(f"no such command: {arguments[0]}; the commands are:\n{known}")
         return super().resolve_command(context, arguments)
 
 
+class FrontDoor(Lazy):
+    """The command `jizuo` itself."""
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run; usage speaks of `jizuo`, whichever file started it: jizuo.py or the console script."""
+        return super().main(*arguments, **{"prog_name": "jizuo", **settings})
+
+
 @click.group(
     cls=FrontDoor,
+    registered=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
@@ -93,6 +126,21 @@ Examples:
 @click.version_option(package_name="jizuo", prog_name="jizuo")
 def main() -> None:
     """jizuo (基座): the digital base of a city as code."""
+
+
+@click.group(
+    cls=Lazy,
+    registered=BACKUP,
+    epilog="""\b
+Examples:
+  jizuo backup status inventories/lab
+  jizuo backup run inventories/lab gov-service
+  jizuo backup verify inventories/lab --read-all
+  jizuo backup restore inventories/lab gov-data-portal --to /srv/back --dry
+  jizuo backup escrow make inventories/lab --recipient age1... --out kit.age""",
+)
+def backup() -> None:
+    """Backups: how the jobs stand, run and verify them, restore, hand out the recovery kit."""
 
 
 if __name__ == "__main__":

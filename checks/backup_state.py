@@ -30,6 +30,7 @@ class Step(msgspec.Struct, frozen=True):
         reason: Why it failed, in one word.
         error: The same in words.
         snapshot: The snapshot that it made or used.
+        repository: The node in whose repository the snapshot was made; empty in the state of an older job.
         files: Files in the snapshot, or those restored and found the same.
         mismatched: Restored files whose content hash is another than that of the file that was backed up.
         missing: Files that the restore did not bring back.
@@ -40,6 +41,7 @@ class Step(msgspec.Struct, frozen=True):
     ended_at: MaybeMoment = None
     reason: str = ""
     error: str = ""
+    repository: str = ""
     snapshot: str = ""
     files: int = 0
     mismatched: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ class RepositoryState(msgspec.Struct, frozen=True):
         check_success_at: When the repository was last found sound.
         restore_success_at: When a sample was last restored from it with the right content.
         restored_snapshot_at: Of what moment the snapshot was from which that sample came: so far is proven.
+        backup: The last run's attempt to make its snapshot there.
         copy: The last copy into it.
         check: The last check of it.
         restore_test: The last restore from it.
@@ -65,6 +68,7 @@ class RepositoryState(msgspec.Struct, frozen=True):
     check_success_at: MaybeMoment = None
     restore_success_at: MaybeMoment = None
     restored_snapshot_at: MaybeMoment = None
+    backup: Step | None = None
     copy: Step | None = None
     check: Step | None = None
     restore_test: Step | None = None

@@ -179,9 +179,10 @@ async def _availability(task: _Task) -> dict[str, list[Record]]:
 async def _hosts(task: _Task) -> dict[str, list[Record]]:
     """Security, backups and the extranet from one round trip a host."""
     asked: dict[str, list[str]] = {}
-    if SECURITY in task.kinds or BACKUP in task.kinds:
-        nodes = linux_nodes(task.city) if SECURITY in task.kinds else nodes_to_ask(task.city)
-        asked = {node: ["security\n"] for node in nodes}
+    if SECURITY in task.kinds:
+        asked = {node: ["security\n"] for node in linux_nodes(task.city)}
+    elif BACKUP in task.kinds:
+        asked = {node: ["backup\n"] for node in nodes_to_ask(task.city)}
     planned = extranet.expectation(task.city) if EXTRANET in task.kinds else None
     if planned is not None:
         for node, request in planned.requests().items():

@@ -6,6 +6,8 @@ import asyncio
 import os
 import re
 import signal
+from asyncio.subprocess import Process
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from inventories.records import Management
 
 #: Where the lab keeps `ssh_config` and keys; the environment's JIZUO_STATE goes before it.
 DEFAULT_STATE = Path("/var/lib/jizuo/lab/lab")
+#: A line that a host may say, in bytes: a backup's state with the names of many files is one.
+_LONGEST_LINE = 4 * 1024**2
 #: How ssh says why it failed (its exit status is 255 then), and the reason for it.
 _REASONS = (
     (re.compile(r"Connection refused"), "refused"),
@@ -84,6 +88,43 @@ class SecureShell(msgspec.Struct, frozen=True):
         Raises:
             SshError: The host cannot be reached, refuses, or does not end in time.
         """
+        process = await self._start(host, command, bool(request))
+        try:
+            async with asyncio.timeout(self.timeout):
+                stdout, stderr = await process.communicate(request.encode() if request else None)
+        except TimeoutError:
+            raise SshError(host, "timeout", f"no end within {self.timeout:g} s") from None
+        finally:
+            await _end(process)
+        return _completed(host, process, stdout, stderr)
+
+    async def follow(
+        self, host: str, command: str, on_line: Callable[[str], None], request: str = ""
+    ) -> Completed:
+        """Run a command that may take hours; `on_line` gets each line of its standard output as it comes.
+
+        There is no time limit, but a host that falls silent for good ends it. When this is cancelled, ssh ends
+        at once; whether the command on the host does is the command's affair.
+
+        Raises:
+            SshError: The host cannot be reached, refuses, or is lost on the way.
+        """
+        process = await self._start(host, command, bool(request))
+        assert process.stdout and process.stderr  # noqa: S101 - both are pipes
+        told = asyncio.create_task(process.stderr.read())
+        try:
+            if request and process.stdin:
+                process.stdin.write(request.encode())
+                process.stdin.close()
+            async for line in process.stdout:
+                on_line(line.decode(errors="replace").rstrip("\n"))
+            await process.wait()
+            return _completed(host, process, b"", await told)
+        finally:
+            told.cancel()
+            await _end(process)
+
+    async def _start(self, host: str, command: str, has_request: bool) -> Process:
         arguments = ["ssh", "-F", str(self.config), "-T"]
         for option in (
             "BatchMode=yes",
@@ -100,29 +141,31 @@ class SecureShell(msgspec.Struct, frozen=True):
             arguments += ["-o", "IdentitiesOnly=yes", "-i", str(self.key)]
         arguments += ["--", host, *([command] if command else [])]
         try:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *arguments,
-                stdin=asyncio.subprocess.PIPE if request else asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE if has_request else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                limit=_LONGEST_LINE,
                 start_new_session=True,  # so that a ProxyCommand dies with it
             )
         except OSError as error:
             raise SshError(host, "no_ssh", f"cannot start ssh: {error}; install openssh-client") from None
-        try:
-            async with asyncio.timeout(self.timeout):
-                stdout, stderr = await process.communicate(request.encode() if request else None)
-        except TimeoutError:
-            raise SshError(host, "timeout", f"no end within {self.timeout:g} s") from None
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        said = stderr.decode(errors="replace").strip()
-        if process.returncode == 255:
-            raise SshError(host, reason_of(said), said.splitlines()[-1] if said else "ssh failed")
-        return Completed(process.returncode or 0, stdout.decode(errors="replace"), said)
+
+
+async def _end(process: Process) -> None:
+    """Leave nothing of ssh behind."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _completed(host: str, process: Process, stdout: bytes, stderr: bytes) -> Completed:
+    said = stderr.decode(errors="replace").strip()
+    if process.returncode == 255:
+        raise SshError(host, reason_of(said), said.splitlines()[-1] if said else "ssh failed")
+    return Completed(process.returncode or 0, stdout.decode(errors="replace"), said)
 
 
 def reason_of(stderr: str) -> str:

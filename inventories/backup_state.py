@@ -1,4 +1,6 @@
-"""What a backup job says of itself: the state file `/var/lib/jizuo/backup/<policy>.json` on its client.
+"""What backups say of themselves: the job's state file on its client, the maintenance's on the repository's server.
+
+They are `/var/lib/jizuo/backup/<policy>.json` and `/var/lib/jizuo/repository/<client>-<policy>.json`.
 
 The job (deploy's) writes the file whole after every step and renames it into place; the check (the
 auditor's) and the exporter read it. It is the interface between rooms that do not import each other, so it
@@ -14,6 +16,8 @@ import msgspec
 
 #: The folder of the state files on every client.
 STATE_FOLDER = PurePosixPath("/var/lib/jizuo/backup")
+#: The folder of the state files on every server of repositories.
+REPOSITORY_STATE_FOLDER = PurePosixPath("/var/lib/jizuo/repository")
 #: The version of the form of the file; a reader refuses others.
 VERSION = 1
 
@@ -39,6 +43,7 @@ class Backup(_State, frozen=True):
     """The last attempt to take a snapshot.
 
     Attributes:
+        repository: The node whose repository the snapshot was made in: a copy's, while the primary one failed.
         snapshot: The snapshot's id in the repository; empty when there is none.
         snapshot_at: The moment that the snapshot shows.
         files: Files in it.
@@ -47,7 +52,7 @@ class Backup(_State, frozen=True):
         family: The address family that reached the repository, `ipv4` or `ipv6`; empty when none did.
         reason: One word for programs; empty for a success. `unreachable`, `empty_source`, `unread_files`,
             `wrong_password`, `unauthorized`, `certificate`, `repository_missing`, `locked`, `disk_full` (here),
-            `not_stored` (the server took no more: its disk is full), `interrupted`, `os`, `restic`.
+            `not_stored` (the server took no more: its disk is full), `interrupted`, `os`, `no_program`, `restic`.
         error: What went wrong, in words; never holds a password.
         unread: Paths that could not be read, at most 20.
     """
@@ -56,6 +61,7 @@ class Backup(_State, frozen=True):
     started_at: str
     ended_at: str = ""
     seconds: float = 0.0
+    repository: str = ""
     snapshot: str = ""
     snapshot_at: str = ""
     files: int = 0
@@ -83,11 +89,43 @@ class Step(_State, frozen=True):
     error: str = ""
 
 
+class Copy(Step, frozen=True):
+    """`restic copy` into a repository from that on the node `source`; into the primary one, what only a copy held."""
+
+    source: str = ""
+
+
 class Check(Step, frozen=True):
-    """`restic check`: structure whole, and of the data one part in `parts`, another each time."""
+    """`restic check`: structure whole, and of the data in `parts` parts those that were `read` (the first: `part`).
+
+    `reason` is `damaged` when the repository answered and is not whole.
+    """
 
     part: int = 0
     parts: int = 0
+    read: tuple[int, ...] = ()
+
+
+class Damage(_State, frozen=True):
+    """What a check found damaged and no check has found well since: names of packs, at most 20."""
+
+    found_at: str
+    packs: tuple[str, ...] = ()
+
+
+class Reading(_State, frozen=True):
+    """When each part of the data was last read, in the order of the parts; empty for a part that is to be read."""
+
+    parts: int
+    read_at: tuple[str, ...]
+
+
+class NotBegun(_State, frozen=True):
+    """A run of the timer that was not begun, and why: `reason` is `outside_window`."""
+
+    at: str
+    reason: str
+    error: str
 
 
 class RestoreTest(Step, frozen=True):
@@ -117,7 +155,15 @@ class Repository(_State, frozen=True):
         role: `primary` or `copy`.
         snapshot: Id of the newest complete snapshot that is known to be in it.
         snapshot_at: Its time; what would be lost is all that is newer.
-        copy: The last attempt to copy into it; None for the primary.
+        lag_seconds: By how much that is behind the newest whole snapshot in any repository; None before the first.
+        backup: How the last run's attempt to make its snapshot here went; None where none was made: a copy is
+            tried only when the primary repository failed.
+        copy: The last attempt to copy into it; for the primary, to bring back what only a copy held.
+        whole: The last copy left nothing out.
+        ahead: It holds snapshots that the primary repository lacks: made here while that one failed.
+        damage: What is damaged in it; None when its last check went well.
+        reading: When its data were last read.
+        clock_offset_seconds: By how much the client's clock was ahead of the server's; None where unknown.
         check: The last check.
         check_success_at: When a check last ended well.
         restore_test: The last restore test.
@@ -128,7 +174,14 @@ class Repository(_State, frozen=True):
     role: str
     snapshot: str = ""
     snapshot_at: str = ""
-    copy: Step | None = None
+    lag_seconds: int | None = None
+    backup: Step | None = None
+    copy: Copy | None = None
+    whole: bool = False
+    ahead: bool = False
+    damage: Damage | None = None
+    reading: Reading | None = None
+    clock_offset_seconds: float | None = None
     check: Check | None = None
     check_success_at: str = ""
     restore_test: RestoreTest | None = None
@@ -142,7 +195,8 @@ class BackupState(_State, frozen=True):
     Attributes:
         host: The client, by its name in the inventory.
         written_at: When the file was written.
-        last_success_at: The snapshot time of the last complete backup; empty when there was none.
+        not_begun: The timer's run that was not begun since the last that was; None when there was none.
+        last_success_at: The snapshot time of the last complete backup, wherever it is; empty when there was none.
         repositories: By node name; the primary first.
     """
 
@@ -152,8 +206,108 @@ class BackupState(_State, frozen=True):
     rpo_seconds: int
     written_at: str
     backup: Backup | None = None
+    not_begun: NotBegun | None = None
     last_success_at: str = ""
     repositories: dict[str, Repository] = {}
+
+
+class MaintenanceResult(StrEnum):
+    """How a step of a repository's maintenance ended; `refused`: nothing was removed, because that would be wrong."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    REFUSED = "refused"
+    FAILURE = "failure"
+
+
+class MaintenanceStep(_State, frozen=True):
+    """The last time that a step was tried.
+
+    `reason` is one word for programs: of a refusal `future_snapshots`, `clock`, `nothing_new` or `damaged`; of a
+    failure `damaged`, `locked` (a client is at work), `wrong_password`, `os`, `restic` and others of restic.
+    """
+
+    result: MaintenanceResult
+    started_at: str
+    ended_at: str = ""
+    seconds: float = 0.0
+    reason: str = ""
+    error: str = ""
+
+
+class Prune(MaintenanceStep, frozen=True):
+    """The removal of snapshots: how many were kept and removed, the first 20 of these, and the space that it freed."""
+
+    kept: int = 0
+    removed_count: int = 0
+    removed: tuple[str, ...] = ()
+    freed_bytes: int = 0
+
+
+class Healing(MaintenanceStep, frozen=True):
+    """What was moved aside because it was damaged: files and snapshots (the first 20 of each), and to where.
+
+    `newest_lost_at` is the time of the newest snapshot that needed what was damaged; a copy brings them back.
+    """
+
+    aside: str = ""
+    files: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    snapshots_count: int = 0
+    newest_lost_at: str = ""
+
+
+class RepositoryState(_State, frozen=True):
+    """What a repository's server says of it.
+
+    Attributes:
+        host: The server, by its name in the inventory.
+        keep: The policy's retention.
+        snapshots: How many of the policy there are; `partial` of them lack files.
+        foreign: Snapshots of another host or tag: not the job's, and never removed by itself.
+        arrived_last_day: How many arrived within a day before the last maintenance: a flood shows here.
+        bytes: What the repository takes of the disk.
+        oldest_lock_at: Since when the oldest lock has stood that was left alone; empty when there was none.
+        locks_removed: Locks of dead owners that the last maintenance removed.
+        damage: What is damaged; None when the last check went well.
+    """
+
+    version: int
+    host: str
+    client: str
+    policy: str
+    keep: dict[str, int]
+    written_at: str
+    check: MaintenanceStep | None = None
+    check_success_at: str = ""
+    damage: Damage | None = None
+    prune: Prune | None = None
+    prune_success_at: str = ""
+    healing: Healing | None = None
+    snapshots: int = 0
+    partial: int = 0
+    foreign: int = 0
+    arrived_last_day: int = 0
+    newest_at: str = ""
+    oldest_at: str = ""
+    bytes: int = 0
+    oldest_lock_at: str = ""
+    locks_removed: int = 0
+
+
+def read_repository_state(path: Path) -> RepositoryState:
+    """Read a repository's state file.
+
+    Raises:
+        OSError: it cannot be read.
+        msgspec.DecodeError: it is not JSON, or not this form.
+    """
+    state = msgspec.json.decode(path.read_bytes(), type=RepositoryState)
+    if state.version != VERSION:
+        raise msgspec.ValidationError(
+            f"the repository's state has version {state.version} and this kit reads {VERSION}; deploy the kit's own"
+        )
+    return state
 
 
 def decode_state(content: bytes | str) -> BackupState:

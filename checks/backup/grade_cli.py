@@ -64,8 +64,8 @@ known. Verification is known with --records, which `jizuo check PATH backup
 def grade(path: Path, edition: str, records_file: Path | None, as_json: bool) -> None:
     """Print the grade of GB/T 20988 that each system of the city PATH needs and has, and 3-2-1-1-0.
 
-    The grade needed follows from RPO, RTO and level of 等保, the grade had from the policy's RPO, RTO, copies
-    and verification. Worst first.
+    The grade needed follows from RPO, RTO and MLPS level; the grade had from
+    the policy's RPO, RTO, copies and verification. Worst first.
     """
     city = load_or_exit(path)
     chosen = _edition(path, edition)

@@ -104,7 +104,8 @@ class _Job:
     def _findings(self, state: JobState) -> Iterator[tuple[str, Finding]]:
         due = self._policy.verify
         yield BACKUP, self._age(state.last_success_at, self._policy.rpo, "the newest whole snapshot", "RPO")
-        yield LAST_RUN, self._last_run(state.backup)
+        primary = state.repositories.get(self._policy.repository, RepositoryState(role="primary"))
+        yield LAST_RUN, self._last_run(state.backup, primary)
         for node in repositories_of(self._policy):
             known = state.repositories.get(node, RepositoryState(role="copy"))
             if node != self._policy.repository:
@@ -127,7 +128,7 @@ class _Job:
             return Finding(Status.FAIL, age, f"{said}, {spell(age)} old, {name} {spell(limit)}", "stale")
         return Finding(Status.PASS, max(age, 0), f"{said}, {spell(age)} old, {name} {spell(limit)}")
 
-    def _last_run(self, step: Step | None) -> Finding:
+    def _last_run(self, step: Step | None, primary: RepositoryState) -> Finding:
         if step is None:
             return Finding(Status.FAIL, None, "the job never ran", "never")
         age = (self._now - step.started_at).total_seconds()
@@ -141,7 +142,13 @@ class _Job:
         if step.result != "success":
             why = step.error or step.reason or "no reason given"
             return Finding(Status.FAIL, age, f"{began}: {step.result}: {why}", step.result)
-        return Finding(Status.PASS, age, f"{began} made snapshot {step.snapshot[:8]} of {step.files} files")
+        made = f"{began} made snapshot {step.snapshot[:8]} of {step.files} files"
+        if step.repository not in ("", self._policy.repository):
+            # The RPO is kept, by a copy; that the primary repository failed is seen all the same.
+            why = primary.backup.error if primary.backup else "no reason given"
+            text = f"{made} on {step.repository}, because {self._policy.repository} failed: {why}"
+            return Finding(Status.FAIL, age, text, "primary_failed")
+        return Finding(Status.PASS, age, made)
 
     def _restore_test(self, known: RepositoryState) -> Finding:
         """A restore counts when files came back and every one had the content that was backed up."""

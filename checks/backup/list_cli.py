@@ -28,7 +28,7 @@ _PERIODS = {"last": "n", "hourly": "h", "daily": "d", "weekly": "w", "monthly": 
     epilog="""\b
 Examples:
   jizuo backup list inventories/lab
-  jizuo backup list inventories/yichun --json | jq '.policies[] | {id, next_run}'""",
+  jizuo backup list inventories/yichun --json | jq '.policies[].next_run'""",
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")

@@ -7,6 +7,7 @@
 #
 # What is asked for stands on standard input, a line each; any other line is passed over:
 #   security                    the facts of the controls and of the backup check; what an empty request gets
+#   backup                      the facts of the backup check alone
 #   extranet                    the facts of the extranet's audit
 #   reach ADDRESS [INTERFACE]   one echo request, and a second where none came back, by an interface if one is named
 #
@@ -199,7 +200,7 @@ backup_states() { # file name, tab, its JSON on one line
 
 request() { # the lines of the request that this collector knows, bounded in number and in time
     [ -t 0 ] || timeout 5 head -c 524288 |
-        sed -n -E -e '/^(security|extranet)$/p' \
+        sed -n -E -e '/^(security|backup|extranet)$/p' \
             -e '/^reach [0-9a-f:.]{2,45}( [a-z0-9][a-z0-9-]{0,14})?$/p' | head -n 8192
 }
 
@@ -303,12 +304,13 @@ extranet_facts() {
 }
 
 asked=$(request)
-asked_for security || asked_for extranet || asked=$(printf 'security\n%s' "$asked")
+asked_for security || asked_for backup || asked_for extranet || asked=$(printf 'security\n%s' "$asked")
 echo 'jizuo-collect 1'
 section collector collector
 section identity identity
 # Rules that end do so at a time, which nft writes in the time zone of whoever asks.
 section nftables env TZ=UTC nft -j list ruleset
 asked_for security && security_facts
+asked_for backup && ! asked_for security && section backup-states backup_states
 asked_for extranet && extranet_facts
 echo .

@@ -27,13 +27,11 @@ EXCLUSIVE = (
     f"{KEYS}/*",
     f"{LIBRARY}/*.py",
     "/etc/systemd/system/jizuo-backup@*.timer",
+    "/etc/systemd/system/jizuo-backup@*.service.d/*.conf",
+    "/etc/systemd/system/jizuo-backup-scheduled@*.service.d/*.conf",
 )
-#: A repository check and a restore test at least this often, in seconds.
-VERIFY_EVERY = 86400
-#: In how many checks all data of a repository is read: a week, at one a day.
-READ_DATA_PARTS = 7
-#: A restore test takes at most so many files of together so many bytes.
-SAMPLE_FILES, SAMPLE_BYTES = 20, 64 * 1024**2
+#: The plan of verification counts in megabytes, the job in bytes.
+MEGABYTE = 1_000_000
 
 
 def account() -> list[File]:
@@ -42,17 +40,60 @@ def account() -> list[File]:
 
 
 def program() -> list[File]:
-    """The job as the package `jizuo_backup`, and its unit's template is :func:`unit`."""
+    """The job as the package `jizuo_backup`, and its unit's template is of :func:`units`."""
     return [
         File(f"{LIBRARY}/{path.name}", path.read_text(encoding="utf-8"))
         for path in sorted(PROGRAM.glob("*.py"))
     ]
 
 
-def unit(data: HostData) -> File:
-    """The service that carries out the policy that is its instance's name."""
-    content = render(TEMPLATES / "jizuo-backup@.service.j2", user=USER, time_zone=data.time_zone)
-    return File("/etc/systemd/system/jizuo-backup@.service", content)
+def units(data: HostData) -> list[File]:
+    """The services that carry out the policy that is their instance's name: at once, and on its schedule."""
+    template = TEMPLATES / "jizuo-backup.service.j2"
+    return [
+        File(
+            f"/etc/systemd/system/{name}@.service",
+            render(template, user=USER, time_zone=data.time_zone, scheduled=scheduled),
+        )
+        for name, scheduled in (("jizuo-backup", False), ("jizuo-backup-scheduled", True))
+    ]
+
+
+#: What programs of the system need; all else of the host is not there for a job, but what its policy names.
+SYSTEM_PATHS = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime",
+    "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf",
+    "/etc/ssl", "/etc/pki", CONFIGURATION,
+)  # fmt: skip
+#: What a job writes.
+WRITTEN_PATHS = ("/var/lib/jizuo/backup", "/var/cache/jizuo-backup")
+
+
+def confinements(job: BackupJob, servers: dict[str, HostData]) -> list[File]:
+    """What a policy's job can see of the host and reach of the network, beside either of its units.
+
+    The job reads files whoever owns them; so that it reads those of its policy alone, nothing else is there.
+    """
+    content = render(
+        TEMPLATES / "jizuo-backup.confined.conf.j2",
+        # A policy of the whole host hides nothing.
+        whole_host="/" in job.paths,
+        read=[bind(path) for path in (*SYSTEM_PATHS, *job.paths)],
+        written=[bind(path) for path in WRITTEN_PATHS],
+        addresses=[
+            address for node in (job.repository, *job.copies) for address in servers[node].service.values()
+        ],
+    )
+    return [
+        File(f"/etc/systemd/system/{name}@{job.policy}.service.d/confined.conf", content)
+        for name in ("jizuo-backup", "jizuo-backup-scheduled")
+    ]
+
+
+def bind(path: str) -> str:
+    """A path as a word of systemd's BindPaths= (systemd.exec(5), systemd.syntax(7)), which may be missing."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace(":", "\\:").replace("%", "%%")
+    return f'"-{escaped}"'
 
 
 def timer_name(policy: str) -> str:
@@ -95,6 +136,7 @@ def job_files(
                 "port": BACKUP_PORT,
                 "repository_file": f"{base}.repository",
                 "password_file": f"{base}.password",
+                "megabits": job.bandwidth.get(node, 0),
             }
         )
     configuration = {
@@ -103,10 +145,14 @@ def job_files(
         "paths": job.paths,
         "exclude": job.exclude,
         "rpo_seconds": job.rpo,
-        "verify_every_seconds": VERIFY_EVERY,
-        "read_data_parts": READ_DATA_PARTS,
-        "sample_files": SAMPLE_FILES,
-        "sample_bytes": SAMPLE_BYTES,
+        "window": job.window,
+        "verify": {
+            "check_seconds": job.verify.check,
+            "read_all_seconds": job.verify.read_all,
+            "restore_seconds": job.verify.restore,
+            "sample_files": job.verify.files,
+            "sample_bytes": job.verify.megabytes * MEGABYTE,
+        },
         "ca_file": f"{folder}/authority.pem",
         "repositories": repositories,
     }

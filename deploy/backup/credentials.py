@@ -36,10 +36,12 @@ def repository_password(store: SecretStore, server: str, client: str, policy: st
     return store.password(f"backup-repository-{server}-{client}-{policy}")
 
 
-def repository_url(store: SecretStore, server: str, host: str, client: str, policy: str) -> str:
+def repository_url(
+    store: SecretStore, server: str, host: str, client: str, policy: str, port: int = BACKUP_PORT
+) -> str:
     """Where restic finds the repository, login included: a secret as a whole.
 
     `host` is the server's name as its certificate has it. The path begins with the login's name, which is
     what `rclone serve restic --private-repos` lets that login reach.
     """
-    return f"rest:https://{client}:{login(store, server, client)}@{host}:{BACKUP_PORT}/{client}/{policy}/"
+    return f"rest:https://{client}:{login(store, server, client)}@{host}:{port}/{client}/{policy}/"

@@ -64,7 +64,13 @@ def repositories() -> None:
         activate=["systemctl daemon-reload", "systemctl restart jizuo-repository.service"],
         confirm=["systemctl is-active -q jizuo-repository.service"],
     )
-    units(name="repository service", running=["jizuo-repository.service"])
+    files(
+        name="repository maintenance",
+        wanted=server.maintenance_files(secret_store(), here()),
+        activate=["systemctl daemon-reload", f"systemctl try-restart {server.MAINTENANCE_TIMER}"],
+        exclusive=server.EXCLUSIVE,
+    )
+    units(name="repository service", running=["jizuo-repository.service", server.MAINTENANCE_TIMER])
 
 
 def jobs() -> None:
@@ -94,8 +100,12 @@ def jobs() -> None:
 def job_set() -> list[File]:
     """Every file of this host's jobs."""
     data, store, hosts = here(), secret_store(), all_hosts()
-    found = {file.path: file for file in [*client.program(), client.unit(data)]}
+    found = {file.path: file for file in [*client.program(), *client.units(data)]}
     for job in data.backups:
-        for file in [*client.job_files(store, data, job, hosts), client.timer(data, job)]:
+        for file in [
+            *client.job_files(store, data, job, hosts),
+            *client.confinements(job, hosts),
+            client.timer(data, job),
+        ]:
             found[file.path] = file
     return list(found.values())

@@ -26,6 +26,7 @@ LAB_PROGRAMS = {
 }
 #: What the tests call besides; none of these packages starts a service.
 TEST_PROGRAMS = {
+    "age": "age",
     "chromium": "chromium",
     "curl": "curl",
     "fping": "fping",

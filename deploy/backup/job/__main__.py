@@ -8,48 +8,41 @@ import json
 import os
 import signal
 import sys
+from typing import IO
 
 from .configuration import ConfigurationError, read_configuration
+from .copies import rebuild
 from .restic import JobError
-from .restore import restore
-from .steps import Interrupted, Job
+from .restore import add_arguments, restore, wish_of
+from .running import Interrupted, Running
+from .steps import carry_out
 
 CONFIGURATION_FOLDER = "/etc/jizuo/backup"
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line: exit 0 for success, 3 for a snapshot that lacks files, 1 for a failure."""
-    parser = argparse.ArgumentParser(prog="jizuo_backup", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="take a snapshot, copy it, verify what is due")
-    run.add_argument("policy")
-    run.add_argument("--verify", action="store_true", help="verify now, due or not")
-    back = commands.add_parser("restore", help="restore a folder to its place and compare every file")
-    back.add_argument("policy")
-    back.add_argument("path")
-    back.add_argument("--from", dest="node", required=True, help="the node whose repository to restore from")
-    for command in (run, back):
-        command.add_argument("--configuration", default=CONFIGURATION_FOLDER, help="folder of configurations")
-        command.add_argument("--state", default=os.environ.get("STATE_DIRECTORY", "/var/lib/jizuo/backup"))
-        command.add_argument("--cache", default=os.environ.get("CACHE_DIRECTORY", "/var/cache/jizuo-backup"))
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
         configuration = read_configuration(os.path.join(options.configuration, options.policy + ".json"))
         os.makedirs(options.cache, mode=0o700, exist_ok=True)
         if options.command == "restore":
-            print(
-                json.dumps(restore(configuration, options.node, options.path, options.state, options.cache))
-            )
+            done = restore(configuration, wish_of(options), options.state, options.cache, say=_log)
+            print(json.dumps(done))
             return 0
         with open(os.path.join(options.cache, options.policy + ".lock"), "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"another run of {options.policy} is under way; this one does nothing", file=sys.stderr)
+            if not _locked(lock, options.policy, wait=options.command == "run" and options.wait):
                 return 1
-            return Job(configuration, options.state, options.cache, _say).run(options.verify)
+            # What a job says goes to the log; what `rebuild` did, to whoever called it.
+            run = Running(
+                configuration, options.state, options.cache, _say if options.command == "run" else _log
+            )
+            if options.command == "rebuild":
+                print(json.dumps(rebuild(run, options.node, options.source)))
+                return 0
+            return carry_out(run, options.verify, options.scheduled, options.read_all)
     except (ConfigurationError, JobError, OSError) as error:
         print(f"jizuo_backup: {error}", file=sys.stderr)
         return 1
@@ -58,8 +51,45 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jizuo_backup", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="take a snapshot, copy it, verify what is due")
+    run.add_argument("policy")
+    run.add_argument("--verify", action="store_true", help="verify now, due or not")
+    run.add_argument("--scheduled", action="store_true", help="begin only in the policy's window")
+    run.add_argument("--wait", action="store_true", help="wait for another run of the policy to end")
+    run.add_argument("--read-all", action="store_true", help="with --verify: read all data, not a part")
+    back = commands.add_parser("restore", help="restore a folder and compare every file")
+    add_arguments(back)
+    fill = commands.add_parser("rebuild", help="fill a repository that is gone from another of the policy")
+    fill.add_argument("policy")
+    fill.add_argument("--node", required=True, help="the node whose repository is to be filled")
+    fill.add_argument("--from", dest="source", default="", help="the node to fill it from; any unless given")
+    for command in (run, back, fill):
+        command.add_argument("--configuration", default=CONFIGURATION_FOLDER, help="folder of configurations")
+        command.add_argument("--state", default=os.environ.get("STATE_DIRECTORY", "/var/lib/jizuo/backup"))
+        command.add_argument("--cache", default=os.environ.get("CACHE_DIRECTORY", "/var/cache/jizuo-backup"))
+    return parser
+
+
+def _locked(lock: IO[str], policy: str, wait: bool) -> bool:
+    """Take the policy's lock, which ends with this process; False while another run has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        print(f"another run of {policy} is under way; this one does nothing", file=sys.stderr)
+        return False
+    return True
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _log(line: str) -> None:
+    """For people, apart from the result that a program reads."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _stop(number: int, frame: object) -> None:

@@ -14,6 +14,7 @@ class RepositoryPlace(NamedTuple):
     """Where a repository is and which files hold what opens it.
 
     `host` is empty for a repository that is a folder of this machine: there is nothing to connect to.
+    `megabits` is what the job may take of the way there, in Mbit/s each way; 0 is no limit.
     """
 
     node: str
@@ -21,14 +22,27 @@ class RepositoryPlace(NamedTuple):
     port: int
     repository_file: str
     password_file: str
+    megabits: int = 0
+
+
+class Verification(NamedTuple):
+    """How old the last check and restore test may become, and within what time all data are read; seconds.
+
+    A restore test takes at most `sample_files` files of together `sample_bytes`.
+    """
+
+    check_seconds: int
+    read_all_seconds: int
+    restore_seconds: int
+    sample_files: int
+    sample_bytes: int
 
 
 class Configuration(NamedTuple):
     """One policy on one client; the first repository is the primary one, the others are copies.
 
-    `verify_every_seconds` is how old a repository check or a restore test may become before it is repeated;
-    `read_data_parts` in how many checks all data of a repository is read; a restore test takes at most
-    `sample_files` files of together `sample_bytes`.
+    `window` is the part of the day in which a run of the timer may begin, `HH:MM-HH:MM` in the unit's time zone
+    (the end may be on the next day); empty for any time.
     """
 
     policy: str
@@ -36,16 +50,18 @@ class Configuration(NamedTuple):
     paths: tuple[str, ...]
     exclude: tuple[str, ...]
     rpo_seconds: int
-    verify_every_seconds: int
-    read_data_parts: int
-    sample_files: int
-    sample_bytes: int
+    window: str
+    verify: Verification
     ca_file: str
     repositories: tuple[RepositoryPlace, ...]
 
     @property
     def primary(self) -> RepositoryPlace:
         return self.repositories[0]
+
+    def place(self, node: str) -> RepositoryPlace | None:
+        """The repository on a node; None when the policy has none there."""
+        return next((place for place in self.repositories if place.node == node), None)
 
 
 def read_configuration(path: str) -> Configuration:
@@ -74,6 +90,7 @@ def _configuration(content: dict[str, Any]) -> Configuration:
             port=int(one["port"]),
             repository_file=one["repository_file"],
             password_file=one["password_file"],
+            megabits=int(one["megabits"]),
         )
         for one in content["repositories"]
     )
@@ -85,10 +102,8 @@ def _configuration(content: dict[str, Any]) -> Configuration:
         paths=tuple(content["paths"]),
         exclude=tuple(content["exclude"]),
         rpo_seconds=int(content["rpo_seconds"]),
-        verify_every_seconds=int(content["verify_every_seconds"]),
-        read_data_parts=min(256, max(1, int(content["read_data_parts"]))),
-        sample_files=int(content["sample_files"]),
-        sample_bytes=int(content["sample_bytes"]),
+        window=content["window"] or "",
+        verify=Verification(**{field: int(content["verify"][field]) for field in Verification._fields}),
         ca_file=content["ca_file"],
         repositories=repositories,
     )

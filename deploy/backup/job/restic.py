@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
+import time
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from .configuration import RepositoryPlace
@@ -26,8 +27,12 @@ REASONS = (
         "unreachable",
     ),
 )
-#: How long a repository's host may take to accept a connection, in seconds and for each address.
-CONNECT_SECONDS = 5.0
+#: How long a job waits for a lock that is alive.
+LOCK_SECONDS = 600.0
+#: What `restic check` of 0.14 says of a pack that is damaged or gone; the id is the file's name in `data/`.
+DAMAGED_PACK = re.compile(r"\bpack(?:\(s\))? \[?([0-9a-f]{64})\b|Pack ID does not match, want ([0-9a-f]{64})")
+#: What it says when the repository itself was reached and is not whole.
+DAMAGE = re.compile(r"repository contains errors|not found in index|does not exist")
 
 
 class JobError(Exception):
@@ -47,38 +52,11 @@ class Done(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """One snapshot: ids in full, the time as restic prints it; `original` is the id it was copied from."""
+    """One snapshot: ids in full, the time as restic prints it; `original` is the id it was first taken as."""
 
     id: str
     time: str
     original: str
-
-
-def family_that_answers(place: RepositoryPlace) -> str:
-    """Connect to the repository's host; the family of the first address that answers, IPv6 first (RFC 6724).
-
-    restic itself would try for a minute and then say less.
-
-    Raises:
-        JobError: no address answers; the message names each.
-    """
-    if not place.host:
-        return ""
-    tried = []
-    try:
-        addresses = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise JobError("unreachable", f"{place.host} has no address: {error}") from error
-    for family, kind, protocol, _, address in addresses:
-        number = str(address[0])
-        try:
-            with socket.socket(family, kind, protocol) as connection:
-                connection.settimeout(CONNECT_SECONDS)
-                connection.connect(address)
-            return "ipv6" if family == socket.AF_INET6 else "ipv4"
-        except OSError as error:
-            tried.append(f"{number} port {place.port}: {error}")
-    raise JobError("unreachable", f"{place.node} does not answer: {'; '.join(tried)}")
 
 
 class Restic:
@@ -92,20 +70,31 @@ class Restic:
         self.ca_file = ca_file
         self.cache_folder = cache_folder
         self.secrets = _secrets(place.repository_file) + _secrets(place.password_file)
+        #: restic knows a dead lock by its age. Whose clock is wrong would take a living one away, and a
+        #: backup beside a running prune loses data: only who knows that the clocks agree may unlock.
+        self.may_unlock = False
+        #: Of what passes between here and the repository, KiB/s each way; 0 is no limit.
+        self.limit = 0
 
-    def run(self, *arguments: str, source: Restic | None = None) -> Done:
+    def run(self, *arguments: str, source: Restic | None = None, wait_for_locks: bool = True) -> Done:
         """Run restic on this repository and wait; output and errors hold no secret.
 
         Passwords and the URL with its login are named as files: they are in no process list. A lock that a
-        dead run of this host left is removed and restic run once more; a lock that is alive stays.
+        dead run left is removed; a lock that is alive (the server removes old snapshots) is waited for.
 
         Raises:
             JobError: restic is not installed.
         """
         done = self._run(arguments, source)
-        if done.code not in (0, 3) and reason_of(done.errors) == "locked":
+        give_up, pause = time.monotonic() + (LOCK_SECONDS if wait_for_locks else 0.0), 0.0
+        while done.code not in (0, 3) and reason_of(done.errors) == "locked":
+            if time.monotonic() > give_up:
+                break
+            time.sleep(pause)
+            pause = min(pause + 2.0, 30.0)
             for repository in [self] if source is None else [self, source]:
-                repository._run(("unlock",), None)
+                if repository.may_unlock:
+                    repository._run(("unlock",), None)
             done = self._run(arguments, source)
         return done
 
@@ -113,6 +102,10 @@ class Restic:
         command = [self.program, "--repository-file", self.place.repository_file]
         command += ["--password-file", self.place.password_file, "--cache-dir", self.cache_folder]
         command += ["--cacert", self.ca_file] if self.ca_file else []
+        # restic has one limit for all repositories of a run: what is read from the one is sent to the other.
+        download = [limit for limit in (self.limit, source.limit if source else 0) if limit]
+        command += ["--limit-upload", str(self.limit)] if self.limit else []
+        command += ["--limit-download", str(min(download))] if download else []
         command += arguments
         if source is not None:
             command += ["--from-repository-file", source.place.repository_file]
@@ -126,7 +119,7 @@ class Restic:
                 command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False
             )
         except FileNotFoundError as error:
-            raise JobError("restic", f"{self.program} is not installed; run the backup deploy") from error
+            raise JobError("no_program", f"{self.program} is not installed; run the backup deploy") from error
         secrets = self.secrets + (source.secrets if source is not None else [])
         return Done(
             done.returncode,
@@ -145,17 +138,26 @@ class Restic:
             raise failure(self.place.node, arguments[0], done)
         return done
 
+    def snapshots(self, host: str, tag: str, *more: str) -> list[Snapshot]:
+        """The snapshots of a host and tag, oldest first.
+
+        Raises:
+            JobError: the repository cannot be read.
+        """
+        done = self.must("snapshots", "--no-lock", "--json", *more, "--host", host, "--tag", tag)
+        found = sorted(json.loads(done.output) or [], key=lambda one: moment_of(one["time"]))
+        return [Snapshot(one["id"], one["time"], one.get("original", "")) for one in found]
+
     def newest(self, host: str, tag: str) -> Snapshot:
         """The newest snapshot of a host and tag.
 
         Raises:
             JobError: there is none, or the repository cannot be read.
         """
-        done = self.must("snapshots", "--no-lock", "--json", "--latest", "1", "--host", host, "--tag", tag)
-        found = sorted(json.loads(done.output) or [], key=lambda one: one["time"])
+        found = self.snapshots(host, tag, "--latest", "1")
         if not found:
             raise JobError("no_snapshot", f"{self.place.node} holds no snapshot of {tag} of {host}")
-        return Snapshot(found[-1]["id"], found[-1]["time"], found[-1].get("original", ""))
+        return found[-1]
 
     def files_of(self, snapshot: str) -> set[str]:
         """The paths of all regular files that a snapshot holds, as :func:`listed_as` has them.
@@ -163,8 +165,16 @@ class Restic:
         Raises:
             JobError: the repository cannot be read.
         """
+        return set(self.sizes_of(snapshot))
+
+    def sizes_of(self, snapshot: str) -> dict[str, int]:
+        """As :meth:`files_of`, with the bytes of each.
+
+        Raises:
+            JobError: the repository cannot be read.
+        """
         done = self.must("ls", "--no-lock", "--json", snapshot)
-        return {one["path"] for one in messages(done) if one.get("type") == "file"}
+        return {one["path"]: one.get("size", 0) for one in messages(done) if one.get("type") == "file"}
 
 
 def failure(node: str, verb: str, done: Done) -> JobError:
@@ -173,6 +183,21 @@ def failure(node: str, verb: str, done: Done) -> JobError:
     telling = [line for line in lines if line.startswith("Fatal")] or lines
     detail = " | ".join(telling[-3:])[:600] or f"exit code {done.code}"
     return JobError(reason_of(done.errors), f"restic {verb} on {node}: {detail}")
+
+
+def damaged_packs(errors: str) -> list[str]:
+    """The ids of the packs that `restic check` names as damaged or gone, each once."""
+    found = (first or second for first, second in DAMAGED_PACK.findall(errors))
+    return list(dict.fromkeys(found))
+
+
+def moment_of(time_text: str) -> datetime:
+    """A time of restic's JSON: RFC 3339 with nanoseconds, which Python 3.7 does not read."""
+    parts = re.match(r"(.{19})(?:\.(\d{1,6})\d*)?(Z|[+-]\d\d:\d\d)$", time_text)
+    if parts is None:
+        raise JobError("restic", f"restic wrote a time that is none: {time_text[:40]!r}")
+    zone = "+00:00" if parts.group(3) == "Z" else parts.group(3)
+    return datetime.fromisoformat(f"{parts.group(1)}.{(parts.group(2) or '0').ljust(6, '0')}{zone}")
 
 
 def reason_of(errors: str) -> str:

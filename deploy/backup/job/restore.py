@@ -2,58 +2,138 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-from typing import Any
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from . import manifest
 from .configuration import Configuration
-from .restic import JobError, Restic, family_that_answers, listed_as, pattern_of
+from .progress import progress
+from .reach import family_that_answers
+from .restic import JobError, Restic, Snapshot, listed_as, pattern_of
+from .running import NAMED, remove_tree
 from .state import now, text
-from .steps import NAMED, remove_tree
+
+
+class Wish(NamedTuple):
+    """What is to be restored, and how.
+
+    `node` is whose repository it comes from; `path` what the snapshot holds; `target` where it goes, its own
+    place where empty. `snapshot` is an id or the beginning of one, `at` an ISO 8601 moment of which the newest
+    snapshot is taken that is not later; the newest of all where both are empty. `dry` tells and does nothing;
+    `overwrite` moves what is at the target aside.
+    """
+
+    node: str
+    path: str
+    target: str = ""
+    snapshot: str = ""
+    at: str = ""
+    dry: bool = False
+    overwrite: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of a restore."""
+    parser.add_argument("policy")
+    parser.add_argument("path")
+    parser.add_argument(
+        "--from", dest="node", required=True, help="the node whose repository to restore from"
+    )
+    parser.add_argument("--to", default="", help="where to; to its own place unless given")
+    parser.add_argument("--snapshot", default="", help="an id; the newest unless given")
+    parser.add_argument("--at", default="", help="the newest that is not later than this moment, ISO 8601")
+    parser.add_argument("--dry", action="store_true", help="say what it would do and do nothing")
+    parser.add_argument("--overwrite", action="store_true", help="move aside what is there")
+
+
+def wish_of(options: argparse.Namespace) -> Wish:
+    """What a command line asks for."""
+    return Wish(
+        node=options.node,
+        path=options.path,
+        target=options.to,
+        snapshot=options.snapshot,
+        at=options.at,
+        dry=options.dry,
+        overwrite=options.overwrite,
+    )
 
 
 def restore(
     configuration: Configuration,
-    node: str,
-    path: str,
+    wish: Wish,
     state_folder: str,
     cache_folder: str,
     program: str = "restic",
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Restore `path` as the newest snapshot in the repository on `node` has it, to that same path.
+    """Restore a path as a snapshot has it, to that same path or to another.
 
     The data wait beside their place until every file of the snapshot has been compared with the manifest that
-    was taken at backup time, and are renamed into it at once. Data that are there are never written over.
-    Files of the manifest that the snapshot does not list (excluded, gone before restic came to them, or
-    unreadable) are told and no reason to refuse.
+    was taken at backup time, and are renamed into it at once. Data that are there are never written over: they
+    stop the restore, or are moved aside with `overwrite`. Files of the manifest that the snapshot does not list
+    (excluded, gone before restic came to them, or unreadable) are told and no reason to refuse.
 
     Returns:
-        What happened: `policy`, `host`, `repository`, `path`, `snapshot`, `snapshot_at` (restic's time),
-        `started_at`, `ended_at`, `seconds`, `family`, `files` (compared and the same), `total_bytes`,
+        What happened: `policy`, `host`, `repository`, `path`, `target`, `snapshot`, `snapshot_at` (restic's
+        time), `started_at`, `ended_at`, `seconds`, `family`, `files` (compared and the same), `total_bytes`,
         `changed` (written to while they were backed up), `mismatched`, `missing`, `not_in_snapshot`
-        (how many files of the manifest the snapshot never held) and the `first_not_in_snapshot` of them.
+        (how many files of the manifest the snapshot never held) and the `first_not_in_snapshot` of them,
+        `moved_aside` (where the data are that were there). With `dry`, what would be restored: as before up to
+        `snapshot_at`, then `files`, `total_bytes`, `free_bytes`, `exists` (whether something is at the target).
 
     Raises:
         JobError: nothing was put in place; the message says why.
     """
-    place = next((one for one in configuration.repositories if one.node == node), None)
+    place = configuration.place(wish.node)
     if place is None:
         names = ", ".join(one.node for one in configuration.repositories)
-        raise JobError("no_repository", f"{configuration.policy} has no repository on {node}, but on {names}")
-    if os.path.lexists(path):
-        raise JobError("exists", f"{path} is there; move it away first, a restore writes over nothing")
+        raise JobError(
+            "no_repository", f"{configuration.policy} has no repository on {wish.node}, but on {names}"
+        )
+    path, target = wish.path.rstrip("/"), (wish.target or wish.path).rstrip("/")
+    if not path or not target:
+        raise JobError("whole_disk", "name a folder below /; the whole of it is not restored at once")
+    there = os.path.lexists(target) and not _is_empty_folder(target)
+    if there and not (wish.overwrite or wish.dry):
+        raise JobError("exists", f"{target} is there; move it away first, a restore writes over nothing")
     began = now()
-    parent, name = os.path.split(path.rstrip("/"))
-    stage = os.path.join(parent, f".restore-{name}")
     family = family_that_answers(place)
     restic = Restic(place, configuration.ca_file, cache_folder, program)
-    snapshot = restic.newest(configuration.host, configuration.policy)
+    snapshot = _snapshot(restic, configuration, wish)
+    told: dict[str, Any] = {
+        "policy": configuration.policy,
+        "host": configuration.host,
+        "repository": wish.node,
+        "path": path,
+        "target": target,
+        "snapshot": snapshot.id[:8],
+        "snapshot_at": snapshot.time,
+        "family": family,
+    }
+    say(f"snapshot {snapshot.id[:8]} of {snapshot.time} on {wish.node}")
+    sizes = restic.sizes_of(snapshot.id)
+    wanted = [
+        size for name, size in sizes.items() if (name + "/").startswith(listed_as(os.fsencode(path)) + "/")
+    ]
+    free = _free_bytes(target)
+    if wish.dry:
+        return {**told, "files": len(wanted), "total_bytes": sum(wanted), "free_bytes": free, "exists": there}
+    if sum(wanted) > free:
+        raise JobError("disk_full", f"{target} has room for {free} bytes and the data take {sum(wanted)}")
+    parent, name = os.path.split(target)
+    stage = os.path.join(parent, ".restore-" + name)
     os.makedirs(parent, exist_ok=True)
     remove_tree(stage)
     os.mkdir(stage, 0o700)
     try:
         sums_path = os.path.join(state_folder, configuration.policy + ".manifest")
-        comparison, absent = _fetch(restic, snapshot.id, stage, path, sums_path)
+        with progress(stage, len(wanted), sum(wanted), say):
+            comparison, absent = _fetch(restic, snapshot.id, set(sizes), stage, path, sums_path)
         if comparison.mismatched or comparison.missing:
             bad = [os.fsdecode(one) for one in (comparison.mismatched + comparison.missing)[:3]]
             raise JobError(
@@ -61,18 +141,12 @@ def restore(
                 f"{len(comparison.mismatched)} files differ from the manifest, {len(comparison.missing)} are "
                 f"missing: {', '.join(bad)}; nothing was put in place",
             )
-        os.rename(stage + path, path)
+        aside = _put_in_place(stage + path, target, wish.overwrite)
     finally:
         remove_tree(stage)
     ended = now()
     return {
-        "policy": configuration.policy,
-        "host": configuration.host,
-        "repository": node,
-        "path": path,
-        "snapshot": snapshot.id[:8],
-        "snapshot_at": snapshot.time,
-        "family": family,
+        **told,
         "started_at": text(began),
         "ended_at": text(ended),
         "seconds": round((ended - began).total_seconds(), 3),
@@ -83,11 +157,71 @@ def restore(
         "missing": len(comparison.missing),
         "not_in_snapshot": len(absent),
         "first_not_in_snapshot": [one.decode("utf-8", "backslashreplace") for one in absent[:NAMED]],
+        "moved_aside": aside,
     }
 
 
+def _snapshot(restic: Restic, configuration: Configuration, wish: Wish) -> Snapshot:
+    """The snapshot that is wished for."""
+    host, policy = configuration.host, configuration.policy
+    if not wish.snapshot and not wish.at:
+        return restic.newest(host, policy)
+    found = restic.snapshots(host, policy)
+    if wish.snapshot:
+        fitting = [one for one in found if one.id.startswith(wish.snapshot)]
+    else:
+        fitting = [one for one in found if _moment(one.time) <= _moment(wish.at)][-1:]
+    if len(fitting) == 1:
+        return fitting[0]
+    asked = wish.snapshot or f"taken at {wish.at} or before"
+    newest = ", ".join(f"{one.id[:8]} of {one.time}" for one in found[-5:])
+    raise JobError(
+        "no_snapshot",
+        f"{wish.node} holds {len(fitting) or 'no'} snapshots {asked} of {policy} of {host}; the newest are {newest}",
+    )
+
+
+def _moment(said: str) -> datetime:
+    """ISO 8601 as restic and people write it; without an offset it is this host's time."""
+    try:
+        found = datetime.fromisoformat(re.sub(r"\.[0-9]+", "", said.strip()).replace("Z", "+00:00"))
+    except ValueError as error:
+        raise JobError("wrong_time", f"{said}: no moment like 2026-08-01T09:30:00+08:00") from error
+    return found if found.tzinfo else found.astimezone()
+
+
+def _is_empty_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path) and not os.listdir(path)
+
+
+def _free_bytes(target: str) -> int:
+    """The room that there is where the target will be."""
+    folder = target
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def _put_in_place(restored: str, target: str, overwrite: bool) -> str:
+    """Rename what was restored to its target; where the data are now that were there, if any."""
+    aside = ""
+    if overwrite and os.path.lexists(target) and not _is_empty_folder(target):
+        aside = target + now().strftime(".before-restore-%Y%m%dT%H%M%S")
+        os.rename(target, aside)
+    elif os.path.lexists(target) and not _is_empty_folder(target):
+        raise JobError("exists", f"{target} came while the restore was under way; nothing was put in place")
+    try:
+        os.rename(restored, target)
+    except OSError:
+        if aside:
+            os.rename(aside, target)
+        raise
+    return aside
+
+
 def _fetch(
-    restic: Restic, snapshot: str, stage: str, path: str, sums_path: str
+    restic: Restic, snapshot: str, listed: set[str], stage: str, path: str, sums_path: str
 ) -> tuple[manifest.Comparison, list[bytes]]:
     """Restore into `stage` and compare; also which files of the manifest the snapshot does not list."""
     includes = [
@@ -102,10 +236,9 @@ def _fetch(
     except (OSError, ValueError) as error:
         raise JobError("no_manifest", f"snapshot {snapshot[:8]} holds no manifest: {error}") from error
     below = os.fsencode(path) + b"/"
-    wanted = {name: digest for name, digest in sums.items() if name.startswith(below)}
-    listed = restic.files_of(snapshot)
+    wanted = {name: digest for name, digest in sums.items() if (name + b"/").startswith(below)}
     held = {name: digest for name, digest in wanted.items() if listed_as(name) in listed}
-    if not held or not os.path.isdir(stage + path):
+    if not held or not os.path.lexists(stage + path):
         raise JobError("nothing_restored", f"snapshot {snapshot[:8]} holds nothing at {path}")
     absent = [name for name in wanted if name not in held]
     return manifest.compare(root, held, scanned_ns), absent

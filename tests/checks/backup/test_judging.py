@@ -165,6 +165,7 @@ FAULTS: list[tuple[str, str, Callable[[dict[str, Any]], None]]] = [
     ("backup-last-run", "never", put("backup", value=None)),
     ("backup-last-run", "stuck", put("backup", value={"result": "running", "started_at": ago(hours=2)})),
     ("backup-last-run", "future", put("backup", "started_at", value=ago(hours=-1))),
+    ("backup-last-run", "primary_failed", put("backup", "repository", value="offsite-1")),
     ("backup-copy:offsite-1", "stale", put(*COPY, "snapshot_at", value=ago(hours=2))),
     ("backup-copy:offsite-1", "never", put(*COPY, "snapshot_at", value="")),
     ("backup-copy:offsite-1", "disk_full", put(*COPY, "copy", value=FAILURE)),

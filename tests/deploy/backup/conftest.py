@@ -21,7 +21,13 @@ from deploy.backup.client import PROGRAM
 from deploy.backup.credentials import login, login_line, repository_password
 from deploy.backup.server import server_arguments
 from deploy.secrets import SecretStore
-from inventories.backup_state import BackupState, read_state
+from inventories.backup_state import (
+    BackupState,
+    MaintenanceResult,
+    RepositoryState,
+    read_repository_state,
+    read_state,
+)
 
 CLIENT, POLICY = "cloud-1", "gov-service"
 #: Debian's own interpreter: what a client has, without the kit's environment.
@@ -40,6 +46,8 @@ class Server:
     store: SecretStore
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    #: Where it listens; empty is every address of both families, as in the deploy.
+    address: str = "localhost"
 
     @property
     def repositories(self) -> Path:
@@ -62,7 +70,7 @@ class Server:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 self.port = probe.getsockname()[1]
-        arguments = server_arguments(f"localhost:{self.port}", configuration, self.repositories)
+        arguments = server_arguments(f"{self.address}:{self.port}", configuration, self.repositories)
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(["rclone", "-v", *arguments], stdout=log, stderr=log)
         deadline = time.monotonic() + 10
@@ -89,7 +97,6 @@ class Client:
     store: SecretStore
     servers: list[Server]
     exclude: list[str] = field(default_factory=list)
-    sample_files: int = 20
 
     @property
     def data(self) -> Path:
@@ -124,6 +131,7 @@ class Client:
                     "port": server.port,
                     "repository_file": f"{base}.repository",
                     "password_file": f"{base}.password",
+                    "megabits": 0,
                 }
             )
         configuration: dict[str, Any] = {
@@ -132,10 +140,14 @@ class Client:
             "paths": [str(self.root / "srv/systems")],
             "exclude": self.exclude,
             "rpo_seconds": 3600,
-            "verify_every_seconds": 86400,
-            "read_data_parts": 7,
-            "sample_files": self.sample_files,
-            "sample_bytes": 64 * 1024**2,
+            "window": None,
+            "verify": {
+                "check_seconds": 86400,
+                "read_all_seconds": 7 * 86400,
+                "restore_seconds": 86400,
+                "sample_files": 20,
+                "sample_bytes": 64 * 10**6,
+            },
             "ca_file": str(self.root / "etc/authority.pem"),
             "repositories": repositories,
         }
@@ -175,6 +187,62 @@ class Client:
         return read_state(self.state_path)
 
 
+def restic_as_client(client: Client, server: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Whatever whoever has taken over the client may ask of a repository, with the client's own keys."""
+    base = client.root / "etc/keys" / f"{POLICY}@{client.servers[server].node}"
+    return subprocess.run(
+        ["restic", "--no-cache", "--cacert", str(client.root / "etc/authority.pem"),
+         "--repository-file", f"{base}.repository", "--password-file", f"{base}.password", *arguments],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def maintenance(
+    client: Client, server: int, command: str, *arguments: str, keep: dict[str, int] | None = None
+) -> list[str]:
+    """Configure a server's maintenance as the deploy does, with folders of this test; the command that starts it."""
+    place = client.servers[server]
+    held, name = place.folder / "held", f"{CLIENT}-{POLICY}"
+    for folder in (held, place.folder / "maintenance"):
+        folder.mkdir(exist_ok=True)
+    (held / f"{name}.repository").write_text(f"{place.repository}\n")
+    password = repository_password(client.store, place.node, CLIENT, POLICY)
+    (held / f"{name}.password").write_text(password + "\n")
+    configuration = {
+        "node": place.node, "client": CLIENT, "policy": POLICY, "folder": str(place.repository),
+        "repository_file": str(held / f"{name}.repository"), "password_file": str(held / f"{name}.password"),
+        "keep": {"last": 1} if keep is None else keep, "window": None,
+    }  # fmt: skip
+    (held / f"{name}.json").write_text(json.dumps(configuration))
+    return [
+        PYTHON, "-m", "jizuo_backup.repository", command, "--configuration", str(held),
+        "--state", str(place.folder / "maintenance"), "--cache", str(place.folder / "cache"), *arguments,
+    ]  # fmt: skip
+
+
+def maintain(
+    client: Client, server: int = 0, *arguments: str, keep: dict[str, int] | None = None
+) -> RepositoryState:
+    """Run a server's maintenance; what its state file says then, its exit code being what that means."""
+    return _maintained(client, server, maintenance(client, server, "maintain", *arguments, keep=keep))
+
+
+def heal(client: Client, server: int = 0) -> RepositoryState:
+    """Have a server move aside what is damaged."""
+    return _maintained(client, server, maintenance(client, server, "heal", f"{CLIENT}-{POLICY}"))
+
+
+def _maintained(client: Client, server: int, command: list[str]) -> RepositoryState:
+    done = subprocess.run(command, env=client.environment, capture_output=True, text=True, check=False)
+    client.must_hold_no_secret(done.stdout + done.stderr)
+    path = client.servers[server].folder / "maintenance" / f"{CLIENT}-{POLICY}.json"
+    state = read_repository_state(path)
+    steps = [state.healing] if "heal" in command else [state.check, state.prune]
+    well = all(step is not None and step.result is MaintenanceResult.SUCCESS for step in steps)
+    assert done.returncode == (0 if well else 1), done.stdout + done.stderr
+    return state
+
+
 def restic(client: Client, server: int, *arguments: str) -> list[dict[str, object]]:
     """What the repository itself says, read with the client's keys."""
     base = client.root / "etc/keys" / f"{POLICY}@{client.servers[server].node}"
@@ -200,6 +268,12 @@ def wrap_restic(client: Client, script: str) -> None:
 def edit_configuration(client: Client, **fields: object) -> None:
     path = client.root / "etc" / f"{POLICY}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def edit_verification(client: Client, **fields: int) -> None:
+    """Change some fields of the configuration's plan of verification."""
+    path = client.root / "etc" / f"{POLICY}.json"
+    edit_configuration(client, verify={**json.loads(path.read_text())["verify"], **fields})
 
 
 def without_copy(client: Client) -> None:

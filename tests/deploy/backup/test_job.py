@@ -16,6 +16,7 @@ from tests.deploy.backup.conftest import (
     Client,
     FirstRun,
     edit_configuration,
+    edit_verification,
     restic,
     without_copy,
     wrap_restic,
@@ -99,20 +100,25 @@ def test_an_empty_source_is_a_failure_and_leaves_no_snapshot(client: Client) -> 
     assert len(restic(client, 0, "snapshots")) == 1
 
 
-def test_a_wrong_password_is_named_and_the_last_success_stays(client: Client) -> None:
+def test_a_wrong_password_is_named_and_the_copy_keeps_the_rpo(client: Client) -> None:
     before = client.state()
     (client.root / "etc/keys" / f"{POLICY}@backup-1.password").write_text("not-the-password\n")
     code, said = client.run()
     assert code == 1, said
     state = client.state()
+    failed = state.repositories["backup-1"].backup
+    assert failed is not None
+    assert (failed.result, failed.reason) == (Result.FAILURE, "wrong_password")
     assert state.backup is not None
-    assert (state.backup.result, state.backup.reason) == (Result.FAILURE, "wrong_password")
-    assert state.last_success_at == before.last_success_at
+    assert (state.backup.result, state.backup.repository) == (Result.SUCCESS, "offsite-1")
+    assert state.last_success_at > before.last_success_at
+    assert state.repositories["backup-1"].snapshot_at == before.last_success_at
 
 
 def test_a_wrong_login_is_named(client: Client) -> None:
     path = client.root / "etc/keys" / f"{POLICY}@backup-1.repository"
     path.write_text(f"rest:https://{CLIENT}:guess@localhost:{client.servers[0].port}/{CLIENT}/{POLICY}/\n")
+    without_copy(client)
     code, said = client.run()
     assert code == 1, said
     state = client.state()
@@ -129,6 +135,7 @@ def test_a_server_of_another_authority_is_refused(client: Client) -> None:
         check=True, capture_output=True,
     )  # fmt: skip
     edit_configuration(client, ca_file=str(other))
+    without_copy(client)
     code, said = client.run()
     assert code == 1, said
     state = client.state()
@@ -152,7 +159,7 @@ def test_names_that_are_hard_to_write_down(client: Client) -> None:
     (client.data / "empty").touch()
     with (client.data / "sparse").open("wb") as file:
         file.truncate(5_000_000)
-    edit_configuration(client, sample_files=100)
+    edit_verification(client, sample_files=100)
     code, said = client.run("--verify")
     assert code == 0, said
     tested = client.state().repositories["offsite-1"].restore_test

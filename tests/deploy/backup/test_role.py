@@ -46,6 +46,10 @@ def test_a_client_gets_a_job_and_its_repositories_let_it_in(city: FakeCity, tmp_
     assert configuration["rpo_seconds"] == 3600
     timer = files["/etc/systemd/system/jizuo-backup@gov-service.timer"].data.decode()
     assert "OnCalendar=*-*-* *:00/15:00 Asia/Shanghai" in timer
+    assert "Unit=jizuo-backup-scheduled@gov-service.service" in timer
+    for name, argument in (("jizuo-backup", "--wait"), ("jizuo-backup-scheduled", "--scheduled")):
+        unit = files[f"/etc/systemd/system/{name}@.service"].data.decode()
+        assert f"ExecStart=/usr/bin/python3 -m jizuo_backup run {argument} %i\n" in unit
     assert {path for path in files if path.startswith("/usr/local/lib/jizuo/")} == {
         f"{client.LIBRARY}/{path.name}" for path in client.PROGRAM.glob("*.py")
     }
@@ -65,9 +69,10 @@ def test_a_client_gets_a_job_and_its_repositories_let_it_in(city: FakeCity, tmp_
 def test_hosts_that_have_everything_are_sent_nothing(city: FakeCity) -> None:
     city.run(role.backup, *HOSTS)
     assert city.run(role.backup, *HOSTS) == {}
-    # Four operations on each host and the fact of its policies, each asked once to plan and once to carry out.
+    # Four operations on a client, five on a server, and the fact of the host's policies, each asked once to plan
+    # and once to carry out.
     assert city.asked[CLOUD] <= 9
-    assert city.asked[BACKUP] <= 9
+    assert city.asked[BACKUP] <= 11
 
 
 def test_no_secret_shows_on_a_command_line_and_each_is_private_here(city: FakeCity, tmp_path: Path) -> None:
@@ -113,8 +118,61 @@ def test_keys_go_from_a_host_that_has_no_policy_any_more(city: FakeCity) -> None
     assert there(city, "@fake/ops-1", ".password") == []
 
 
+def test_a_server_removes_old_snapshots_with_keys_that_its_clients_side_cannot_read(city: FakeCity) -> None:
+    city.run(role.backup, *HOSTS)
+    files = city.files[BACKUP]
+    held = json.loads(files["/etc/jizuo/repository/held/cloud-1-gov-service.json"].data)
+    assert (held["client"], held["policy"], held["folder"]) == (
+        "cloud-1", "gov-service", "/srv/repositories/cloud-1/gov-service",
+    )  # fmt: skip
+    assert held["keep"] == {"hourly": 24, "daily": 7, "weekly": 4, "monthly": 12}
+    password = files[held["password_file"]]
+    assert (password.mode, password.owner, password.group) == ("640", "root", "jizuo-maintenance")
+    opens = city.files[CLOUD]["/etc/jizuo/backup/keys/gov-service@backup-1.password"]
+    assert password.data == opens.data
+    service = files["/etc/systemd/system/jizuo-repository.service"].data.decode()
+    assert "jizuo-maintenance" not in service
+    timer = files["/etc/systemd/system/jizuo-repository-maintenance.timer"].data.decode()
+    assert timer.count("OnCalendar=") == 8
+    assert "OnCalendar=*-*-* 01:00:00 Asia/Shanghai" in timer
+    # A repository that is no longer held here leaves no key behind.
+    city.files[BACKUP]["/etc/jizuo/repository/held/gone-old.password"] = File(
+        "/etc/jizuo/repository/held/gone-old.password", "old"
+    )
+    city.run(role.backup, "backup-1")
+    assert there(city, BACKUP, "gone-old.password") == []
+
+
+@pytest.mark.parametrize(
+    ("window", "first", "last", "count"),
+    [
+        ("01:00-05:00", "01:00", "04:30", 8),
+        ("23:00-00:30", "23:00", "00:00", 3),
+        ("08:00-08:00", "08:00", "07:30", 48),
+    ],
+)
+def test_the_maintenance_tries_again_in_its_window(window: str, first: str, last: str, count: int) -> None:
+    moments = server.tries_in(window)
+    assert (moments[0], moments[-1], len(moments)) == (first, last, count)
+
+
+def test_a_job_sees_its_policys_paths_alone(city: FakeCity) -> None:
+    city.run(role.backup, "cloud-1")
+    for name in ("jizuo-backup", "jizuo-backup-scheduled"):
+        path = f"/etc/systemd/system/{name}@gov-service.service.d/confined.conf"
+        text = city.files[CLOUD][path].data.decode()
+        assert "TemporaryFileSystem=/:ro" in text
+        assert 'BindReadOnlyPaths="-/srv/systems"' in text
+        assert text.count("IPAddressAllow=") == 5  # two servers in both families, and localhost
+    assert client.bind('/srv/a b:c%d"e') == r'''"-/srv/a b\:c%%d\"e"'''
+
+
 def test_the_units_are_hardened() -> None:
-    for name in ("jizuo-backup@.service.j2", "jizuo-repository.service.j2"):
+    for name in (
+        "jizuo-backup.service.j2",
+        "jizuo-repository.service.j2",
+        "jizuo-repository-maintenance.service.j2",
+    ):
         unit = (client.TEMPLATES / name).read_text()
         for setting in (
             "NoNewPrivileges=yes",

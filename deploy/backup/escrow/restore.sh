@@ -1,0 +1,130 @@
+#!/bin/bash
+# Restores backups with what stands beside this file and nothing else: restic 0.14 or newer, bash, coreutils.
+# 用本目录中的内容恢复备份,除 restic(0.14 及以上)、bash、coreutils 外不需要任何其他东西。
+set -euo pipefail
+umask 077
+export LC_ALL=C.UTF-8
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+usage() {
+    cat <<'END'
+bash restore.sh list                       which system is backed up where / 列出系统与备份位置
+bash restore.sh snapshots POLICY CLIENT    the snapshots / 列出快照
+bash restore.sh restore POLICY CLIENT FOLDER [--path PATH] [--snapshot ID]
+                                           into FOLDER, new or empty / 恢复到空目录 FOLDER
+Both take --from NODE: from whose repository; the first that answers unless given / 指定仓库节点
+
+  bash restore.sh restore gov-service cloud-1 /srv/restored --path /srv/systems
+END
+}
+
+die() {
+    printf 'restore.sh: %s\n' "$1" >&2
+    exit 1
+}
+
+index() { # the lines of the index without its header
+    tail -n +2 "$here/index.tsv"
+}
+
+find_restic() {
+    restic=$here/restic
+    [ -f "$restic" ] || restic=$(command -v restic) || die "restic is not installed / 未安装 restic: apt-get install restic"
+    "$restic" version >/dev/null || die "$restic does not run on this machine / 无法在本机运行"
+}
+
+find_repository() { # POLICY CLIENT NODE: sets `base` and `family`
+    local policy client node role city name ipv6 ipv4 port way address known=
+    while IFS=$'\t' read -r policy client node role city name ipv6 ipv4 port _; do
+        [ "$policy" = "$1" ] && [ "$client" = "$2" ] || continue
+        known=yes
+        [ -z "$3" ] || [ "$node" = "$3" ] || continue
+        for way in ipv6 ipv4 name; do
+            address=${!way}
+            [ "$address" = - ] && continue
+            if timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$address" "$port" 2>/dev/null; then
+                base=$here/keys/$policy@$client@$node family=$way
+                printf 'repository of %s on %s (%s, %s), %s port %s\n' "$client" "$node" "$role" "$city" "$address" "$port" >&2
+                return
+            fi
+            printf '%s: %s port %s does not answer\n' "$node" "$address" "$port" >&2
+        done
+    done < <(index)
+    [ -n "$known" ] || die "no backups of policy $1 of $2 are in this kit; see: bash restore.sh list"
+    die "no repository answers / 没有可用的备份仓库${3:+: $3}"
+}
+
+run_restic() { # with the keys as files: no secret is on a command line or in the environment
+    env -i PATH="$PATH" LC_ALL="$LC_ALL" TMPDIR="${TMPDIR:-/tmp}" "$restic" --repository-file "$base.$family" \
+        --password-file "$base.password" --cacert "$here/authority.pem" --no-cache --no-lock "$@"
+}
+
+exactly() { # PATH: as an --include pattern that means this path (Go's filepath.Match)
+    printf '%s' "$1" | sed 's/[][*?\\]/\\&/g'
+}
+
+compare() { # MANIFEST: every restored file with its hash at backup time (SHA-256)
+    local ok=0 changed=0 bad=0 line name
+    while IFS= read -r line; do
+        case $line in
+        *': OK') ok=$((ok + 1)) ;;
+        *': FAILED'*)
+            name=${line%: FAILED*}
+            # Written to after the manifest: restic stored something newer, which proves and disproves nothing.
+            if [ "$name" -nt "$1" ]; then changed=$((changed + 1)); else
+                bad=$((bad + 1))
+                printf 'differs / 内容不符: %s\n' "$name" >&2
+            fi
+            ;;
+        esac
+    done < <(sed 's|^\(\\\{0,1\}[0-9a-f]\{64\}\)  /|\1  ./|' "$1" | sha256sum --check --ignore-missing 2>/dev/null)
+    printf '%s files have the content of backup time, %s were changed while backed up, %s differ\n' "$ok" "$changed" "$bad"
+    printf '%s 个文件与备份时内容一致,%s 个在备份过程中有改动,%s 个不符\n' "$ok" "$changed" "$bad"
+    [ "$ok" -gt 0 ] || die "no file was compared / 没有文件被核对"
+    [ "$bad" -eq 0 ] || die "do not use these data; restore from another repository with --from / 请换一个仓库恢复"
+}
+
+restore() { # POLICY CLIENT FOLDER
+    local manifest chosen includes=()
+    [ ! -e "$3" ] || [ -z "$(ls -A "$3")" ] || die "$3 is not empty; nothing is written over / 目录非空"
+    chosen=$(run_restic snapshots --json --host "$2" --tag "$1" ${snapshot:+"$snapshot"})
+    [ -n "$snapshot" ] || snapshot=latest
+    manifest=$(printf '%s' "$chosen" | grep -o "\"/[^\"]*/$1\.manifest\"" | tail -n 1 | tr -d '"') ||
+        die "there is no snapshot of $1 of $2 here / 没有快照"
+    [ -z "$path" ] || includes=(--include "$(exactly "$path")" --include "$(exactly "$manifest")")
+    mkdir -p "$3"
+    run_restic restore --host "$2" --tag "$1" --target "$3" "${includes[@]}" "$snapshot"
+    cd "$3"
+    compare ".$manifest"
+    printf 'restored / 已恢复: %s\n' "$3${path}"
+}
+
+snapshot='' path='' from='' words=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --snapshot | --path | --from)
+        [ $# -gt 1 ] || die "$1 needs a value"
+        printf -v "${1#--}" %s "$2"
+        shift
+        ;;
+    -*) usage && exit 1 ;;
+    *) words+=("$1") ;;
+    esac
+    shift
+done
+case ${words[0]:-} in
+list) column -t -s $'\t' "$here/index.tsv" 2>/dev/null || cat "$here/index.tsv" ;;
+snapshots)
+    [ ${#words[@]} -eq 3 ] || { usage && exit 1; }
+    find_restic
+    find_repository "${words[1]}" "${words[2]}" "$from"
+    run_restic snapshots --host "${words[2]}" --tag "${words[1]}"
+    ;;
+restore)
+    [ ${#words[@]} -eq 4 ] || { usage && exit 1; }
+    find_restic
+    find_repository "${words[1]}" "${words[2]}" "$from"
+    restore "${words[1]}" "${words[2]}" "${words[3]}"
+    ;;
+*) usage ;;
+esac

@@ -1,0 +1,122 @@
+"""A restore that is told where to, from which snapshot, and what to do with what is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.deploy.backup.conftest import POLICY, Client, restic, without_copy
+
+
+def restore(client: Client, *arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        client.command("restore", "--from", "backup-1", *arguments, "--", POLICY, str(path or client.data)),
+        env=client.environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def said(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def snapshots(client: Client) -> list[str]:
+    """The ids of the snapshots of this client's own folders, the oldest first."""
+    return [str(one["short_id"]) for one in restic(client, 0, "snapshots")]
+
+
+def test_another_folder_and_the_data_stay_as_they_are(client: Client, tmp_path: Path) -> None:
+    without_copy(client)
+    assert client.run()[0] == 0
+    (client.data / "index.html").write_text("newer than the backup")
+    target = tmp_path / "restored"
+    target.mkdir()  # empty: as good as new
+    done = restore(client, "--to", str(target))
+    told = said(done)
+    assert (told["target"], told["files"], told["moved_aside"]) == (str(target), 9, "")
+    assert (target / "index.html").read_text() == "<h1>宜春政务服务网</h1>\n"
+    assert (client.data / "index.html").read_text() == "newer than the backup"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["city", "restored"]
+    assert "restoring 9 files of" in done.stderr
+    again = restore(client, "--to", str(target))
+    assert again.returncode == 1
+    assert f"{target} is there; move it away first" in again.stderr
+
+
+def test_dry_tells_what_would_be_restored_and_changes_nothing(client: Client, tmp_path: Path) -> None:
+    without_copy(client)
+    assert client.run()[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in client.data.rglob("*")}
+    told = said(restore(client, "--dry"))
+    assert (told["files"], told["exists"], told["snapshot"]) == (9, True, snapshots(client)[-1])
+    assert told["total_bytes"] == sum(
+        path.stat().st_size for path in client.data.rglob("*") if path.is_file()
+    )
+    assert told["free_bytes"] > 0
+    assert said(restore(client, "--dry", "--to", str(tmp_path / "deep/er")))["exists"] is False
+    assert not (tmp_path / "deep").exists()
+    assert {path: path.stat().st_mtime_ns for path in client.data.rglob("*")} == before
+
+
+def test_an_older_snapshot_by_its_id_and_by_the_time(client: Client, tmp_path: Path) -> None:
+    without_copy(client)
+    page = client.data / "index.html"
+    page.write_text("old")
+    assert client.run()[0] == 0
+    between = client.state().last_success_at
+    page.write_text("new")
+    first = snapshots(client)[-1]
+    subprocess.run(["sleep", "1.1"], check=True)  # snapshots bear whole seconds
+    assert client.run()[0] == 0
+    said(restore(client, "--snapshot", first, "--to", str(tmp_path / "by-id")))
+    said(restore(client, "--at", between, "--to", str(tmp_path / "by-time")))
+    said(restore(client, "--to", str(tmp_path / "newest")))
+    texts = [(tmp_path / name / "index.html").read_text() for name in ("by-id", "by-time", "newest")]
+    assert texts == ["old", "old", "new"]
+    for choice in (("--snapshot", "0000"), ("--at", "2001-01-01T00:00:00+08:00")):
+        none = restore(client, *choice, "--to", str(tmp_path / "none"))
+        assert none.returncode == 1
+        assert "backup-1 holds no snapshots" in none.stderr
+        assert first in none.stderr, "those that there are"
+    wrong = restore(client, "--at", "yesterday", "--to", str(tmp_path / "none"))
+    assert "yesterday: no moment like" in wrong.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_overwrite_moves_aside_what_is_there(client: Client) -> None:
+    without_copy(client)
+    assert client.run()[0] == 0
+    (client.data / "index.html").write_text("newer than the backup")
+    told = said(restore(client, "--overwrite"))
+    assert (client.data / "index.html").read_text() == "<h1>宜春政务服务网</h1>\n"
+    assert (Path(told["moved_aside"]) / "index.html").read_text() == "newer than the backup"
+    assert Path(told["moved_aside"]).parent == client.data.parent
+
+
+def test_a_single_file(client: Client, tmp_path: Path) -> None:
+    without_copy(client)
+    assert client.run()[0] == 0
+    told = said(restore(client, "--to", str(tmp_path / "page"), path=client.data / "index.html"))
+    assert told["files"] == 1
+    assert (tmp_path / "page").read_text() == "<h1>宜春政务服务网</h1>\n"
+
+
+def test_a_disk_without_room_is_told_before_anything_is_read(client: Client, tmp_path: Path) -> None:
+    without_copy(client)
+    (client.data / "large").write_bytes(b"x" * 3_000_000)
+    assert client.run()[0] == 0
+    small = tmp_path / "small"
+    small.mkdir()
+    command = client.command(
+        "restore", "--from", "backup-1", "--to", str(small / "back"), "--", POLICY, str(client.data)
+    )
+    script = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, str(small), *command],
+        env=client.environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "has room for" in done.stderr
