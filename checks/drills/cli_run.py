@@ -20,7 +20,7 @@ from checks.drills.handing_over import REMOTE, hand_over
 from checks.drills.held import ROOT, Held, hold_against, variables
 from checks.drills.masking import mask_of, secrets_of
 from checks.drills.page import page
-from checks.drills.playing import Player
+from checks.drills.playing import Player, remove_scratch
 from checks.drills.record import DrillRecord, Kind, Outcome, decode_record, write_whole
 from checks.drills.running import NotBegunError, Run, Stop, healthy, hold, put_back, resumable
 from checks.drills.steps import show_steps
@@ -198,7 +198,8 @@ Examples:
   jizuo drill abort --json
 
 \b
-Exit codes: 0 nothing was under way, 1 it was aborted: see the record."""
+Exit codes: 0 nothing is under way any more, 1 what a dead tool had left
+was put back (see the record), or could not be."""
 )
 @json_option
 @quiet_option
@@ -261,6 +262,7 @@ def _running(
     say: Callable[[str], None],
     stop: Stop,
 ) -> Iterator[Run]:
+    remove_scratch(progress.scratch)
     player = Player(
         playbooks=held.playbooks,
         groups=held.groups,

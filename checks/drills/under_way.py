@@ -32,6 +32,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
         decide_on: In which state of the alert it goes on to the decision.
         tolerated: Critical alerts that are no obstacle.
         resumed: It goes on after its tool had died.
+        scratch: The folder of what is not yet masked, for whoever clears up after a dead tool.
     """
 
     drill: str
@@ -46,6 +47,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     done: list[Stage] = []
     seen: Seen = msgspec.field(default_factory=Seen)
     resumed: bool = False
+    scratch: str = ""
 
 
 class Journal:
