@@ -271,6 +271,7 @@ def _running(
         artifacts=Path(progress.records) / "artifacts" / progress.id,
         mask=mask_of(secrets_of(state)),
     )
+    progress.scratch = str(player.scratch)
     decide = (
         (lambda: True) if yes else (lambda: click.confirm("The fault is detected. Recover?", default=True))
     )
