@@ -65,6 +65,10 @@ def test_a_dry_run_shows_every_step_and_needs_no_host(state: Path) -> None:
         assert f"\n{stage}\n" in result.output
     assert "  xinchuang-1: restore from the other city" in result.output
     assert "RTO 900 s, RPO 3600 s" in result.output
+    assert (
+        "detected by: SystemEndpointDown, subject=yichun-gov-service-net, as Prometheus on ops-1"
+        in result.output
+    )
     assert not state.exists()
 
 
