@@ -26,7 +26,7 @@ from checks.drills.running import NotBegunError, Run, Stop, healthy, hold, put_b
 from checks.drills.steps import show_steps
 from checks.drills.summing_up import record_of
 from checks.drills.tabletop import on_paper
-from checks.drills.under_way import Journal, Progress, claimed, pid_of
+from checks.drills.under_way import Journal, Progress, claimed, holder, holding
 from checks.ssh import state_folder
 from inventories.cli import load_or_exit
 
@@ -332,10 +332,10 @@ def _stop_other(state: Path, say: Callable[[str], None]) -> bool:
                     return False
                 return told
         except DrillError:
-            found = pid_of(state)
-        if found and not told:
-            say(f"stopping the drill {found[0]} (process {found[1]}); it puts all back and writes its record")
-            os.kill(found[1], signal.SIGINT)
+            _, pid = holding(state)
+        if pid and not told:
+            say(f"{holder(state)}: it is stopped, puts all back and writes its record")
+            os.kill(pid, signal.SIGINT)
             told = True
         if time.monotonic() > deadline:
             fail(f"it has not ended within {PATIENCE} s; see its own output")
