@@ -20,13 +20,13 @@ from checks.drills.handing_over import REMOTE, hand_over
 from checks.drills.held import ROOT, Held, hold_against, variables
 from checks.drills.masking import mask_of, secrets_of
 from checks.drills.page import page
-from checks.drills.playing import Player
+from checks.drills.playing import Player, remove_scratch
 from checks.drills.record import DrillRecord, Kind, Outcome, decode_record, write_whole
 from checks.drills.running import NotBegunError, Run, Stop, healthy, hold, put_back, resumable
 from checks.drills.steps import show_steps
 from checks.drills.summing_up import record_of
 from checks.drills.tabletop import on_paper
-from checks.drills.under_way import Journal, Progress, claimed, pid_of
+from checks.drills.under_way import Journal, Progress, claimed, holder, holding
 from checks.ssh import state_folder
 from inventories.cli import load_or_exit
 
@@ -198,7 +198,8 @@ Examples:
   jizuo drill abort --json
 
 \b
-Exit codes: 0 nothing was under way, 1 it was aborted: see the record."""
+Exit codes: 0 nothing is under way any more, 1 what a dead tool had left
+was put back (see the record), or could not be."""
 )
 @json_option
 @quiet_option
@@ -261,6 +262,7 @@ def _running(
     say: Callable[[str], None],
     stop: Stop,
 ) -> Iterator[Run]:
+    remove_scratch(progress.scratch)
     player = Player(
         playbooks=held.playbooks,
         groups=held.groups,
@@ -269,6 +271,7 @@ def _running(
         artifacts=Path(progress.records) / "artifacts" / progress.id,
         mask=mask_of(secrets_of(state)),
     )
+    progress.scratch = str(player.scratch)
     decide = (
         (lambda: True) if yes else (lambda: click.confirm("The fault is detected. Recover?", default=True))
     )
@@ -329,10 +332,10 @@ def _stop_other(state: Path, say: Callable[[str], None]) -> bool:
                     return False
                 return told
         except DrillError:
-            found = pid_of(state)
-        if found and not told:
-            say(f"stopping the drill {found[0]} (process {found[1]}); it puts all back and writes its record")
-            os.kill(found[1], signal.SIGINT)
+            _, pid = holding(state)
+        if pid and not told:
+            say(f"{holder(state)}: it is stopped, puts all back and writes its record")
+            os.kill(pid, signal.SIGINT)
             told = True
         if time.monotonic() > deadline:
             fail(f"it has not ended within {PATIENCE} s; see its own output")

@@ -44,7 +44,7 @@ class Notice(StrEnum):
     NO_NOTICE = "no-notice"
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file."""
 
 

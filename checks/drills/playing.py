@@ -16,6 +16,9 @@ import ansible_runner
 
 from checks.drills.masking import Mask, keep_masked, mask_forms
 
+#: What the folders of runs are called, below the system's temporary one.
+SCRATCH = "jizuo-drill-"
+
 
 class Played(NamedTuple):
     """How a stage ended: the lines that its tasks printed, and what went wrong (empty when nothing did)."""
@@ -45,7 +48,8 @@ class Player:
         self._variables = dict(variables)
         self._artifacts = artifacts
         self._mask = mask
-        self._scratch = Path(tempfile.mkdtemp(prefix="jizuo-drill-"))
+        #: Private to this account; what ansible-runner writes is there before it is masked.
+        self.scratch = Path(tempfile.mkdtemp(prefix=SCRATCH))
         self._inventory = _inventory(groups, ssh_config)
 
     def play(
@@ -57,7 +61,7 @@ class Player:
         """
         if stage not in self._playbooks:
             return Played((), "")
-        raw = self._scratch / "artifacts"
+        raw = self.scratch / "artifacts"
         try:
             return self._play(stage, seconds, cancelled, {**self._variables, **(more or {})}, raw)
         finally:
@@ -79,7 +83,7 @@ class Player:
             return True
 
         run = ansible_runner.run(
-            private_data_dir=str(self._scratch),
+            private_data_dir=str(self.scratch),
             playbook=str(self._playbooks[stage]),
             inventory=self._inventory,
             extravars=dict(variables),
@@ -99,16 +103,16 @@ class Player:
 
     def close(self) -> None:
         """End the SSH connections that were kept open, and remove what was only needed for the run."""
-        for control in (self._scratch / "ssh").glob("*"):
+        for control in (self.scratch / "ssh").glob("*"):
             with suppress(OSError, subprocess.TimeoutExpired):
                 command = ["ssh", "-o", f"ControlPath={control}", "-O", "exit", "drill"]
                 subprocess.run(command, capture_output=True, check=False, timeout=5)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _environment(self) -> dict[str, str]:
-        sockets = self._scratch / "ssh"
+        sockets = self.scratch / "ssh"
         sockets.mkdir(exist_ok=True, mode=0o700)
-        settings = self._scratch / "ansible.cfg"
+        settings = self.scratch / "ansible.cfg"
         settings.touch()
         return {
             # What a step runs on the controller is of this tree, wherever it is started.
@@ -117,8 +121,8 @@ class Player:
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
             # Empty: whoever holds the drill may have settings of their own.
             "ANSIBLE_CONFIG": str(settings),
-            "ANSIBLE_HOME": str(self._scratch / "home"),
-            "ANSIBLE_LOCAL_TEMP": str(self._scratch / "tmp"),
+            "ANSIBLE_HOME": str(self.scratch / "home"),
+            "ANSIBLE_LOCAL_TEMP": str(self.scratch / "tmp"),
             "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_SSH_USETTY": "false",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
@@ -127,6 +131,12 @@ class Player:
             "ANSIBLE_RETRY_FILES_ENABLED": "false",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+
+
+def remove_scratch(path: str) -> None:
+    """Remove what a run left whose tool was killed; anything else than such a folder stays."""
+    if path and Path(path).name.startswith(SCRATCH):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _inventory(groups: Mapping[str, Sequence[str]], ssh_config: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import click
 import yaml
 
 from checks.drills.definition import ALL_STAGES, FALLBACK, RESTORE
-from checks.drills.held import Held
+from checks.drills.held import MONITORING, Held
 
 
 def steps_of(held: Held, stage: str) -> list[tuple[str, str]]:
@@ -19,7 +19,8 @@ def steps_of(held: Held, stage: str) -> list[tuple[str, str]]:
         return steps
     for play in yaml.safe_load(path.read_text(encoding="utf-8")):
         groups = play["hosts"].split(":")
-        where = ", ".join(node for group in groups for node in held.groups.get(group, (group,)))
+        hosts = [node for group in groups for node in held.groups.get(group, (group,))]
+        where = ", ".join(dict.fromkeys(hosts))
         steps += [(where, text) for text in _tasks(play)]
     return steps
 
@@ -32,11 +33,22 @@ def _tasks(play: dict[str, object]) -> Iterator[str]:
 
 
 def show_steps(held: Held) -> None:
-    """Print every step and the objectives."""
+    """Print what the drill is, its objectives, what has to detect it, and every step."""
     definition = held.definition
     click.echo(f"{held.name}: {definition.title} ({definition.plan.id} {definition.plan.version})")
     rpo = "none" if held.rpo is None else f"{held.rpo:.0f} s"
-    click.echo(f"objectives: RTO {held.rto:.0f} s, RPO {rpo}; nothing is changed by --dry")
+    click.echo(
+        f"{definition.kind.value}, {definition.notice.value}, every {definition.every}: {definition.scope}"
+    )
+    click.echo(f"objectives: RTO {held.rto:.0f} s, RPO {rpo}")
+    for group, nodes in held.nodes.items():
+        click.echo(f"{group}: {', '.join(nodes)}")
+    if rule := definition.detection:
+        labels = "".join(f", {name}={value}" for name, value in rule.labels.items())
+        watching = ", ".join(held.groups.get(MONITORING, ())) or "nobody"
+        click.echo(
+            f"detected by: {rule.alert}{labels}, as Prometheus on {watching} says, within {rule.within}"
+        )
     for stage in ("health", *ALL_STAGES):
         steps = steps_of(held, stage)
         if stage == "decide":

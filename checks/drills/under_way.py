@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -32,6 +32,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
         decide_on: In which state of the alert it goes on to the decision.
         tolerated: Critical alerts that are no obstacle.
         resumed: It goes on after its tool had died.
+        scratch: The folder of what is not yet masked, for whoever clears up after a dead tool.
     """
 
     drill: str
@@ -46,6 +47,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
     done: list[Stage] = []
     seen: Seen = msgspec.field(default_factory=Seen)
     resumed: bool = False
+    scratch: str = ""
 
 
 class Journal:
@@ -99,6 +101,8 @@ def claimed(state: Path) -> Iterator[Journal]:
             raise DrillError(
                 f"{holder(state)}; wait for it to end, or end it with: jizuo drill abort"
             ) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
         yield Journal(state)
     finally:
         os.close(handle)
@@ -106,18 +110,17 @@ def claimed(state: Path) -> Iterator[Journal]:
 
 def holder(state: Path) -> str:
     """Who holds the lock, as a sentence."""
-    found = pid_of(state)
+    name, pid = holding(state)
     return (
-        f"the drill {found[0]} is under way (process {found[1]})"
-        if found
-        else "another drill is just beginning"
+        f"{f'the drill {name}' if name else 'another drill'} is under way{f' (process {pid})' if pid else ''}"
     )
 
 
-def pid_of(state: Path) -> tuple[str, int] | None:
-    """Name and process of the drill that the journal speaks of."""
-    try:
-        content = json.loads((state / JOURNAL).read_bytes())
-        return str(content["drill"]), int(content["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def holding(state: Path) -> tuple[str, int]:
+    """The drill that the journal speaks of, empty before its first stage, and the process that took the lock last."""
+    name, pid = "", 0
+    with suppress(OSError, ValueError):
+        pid = int((state / LOCK).read_text())
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        name = str(json.loads((state / JOURNAL).read_bytes())["drill"])
+    return name, pid

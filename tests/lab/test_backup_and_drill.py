@@ -180,6 +180,8 @@ def test_a_tool_that_was_killed_goes_on_and_one_that_died_in_mid_recovery_is_put
     run.until("decide: done")
     run.process.kill()
     run.end()
+    scratch = Path(json.loads((lab.places.state / ".drill-under-way.json").read_bytes())["scratch"])
+    assert scratch.exists()
     refused = drill(lab, "resume", "--yes")
     assert refused.returncode == 1
     assert "died in the stage recover" in refused.stderr
@@ -198,6 +200,7 @@ def test_a_tool_that_was_killed_goes_on_and_one_that_died_in_mid_recovery_is_put
     ]
     assert secrets
     assert not [secret for secret in secrets if secret in evidence]
+    assert not scratch.exists(), "what is not masked was left behind"
 
 
 def test_a_sick_city_is_refused(lab: Lab, on: Execute, records: Path) -> None:

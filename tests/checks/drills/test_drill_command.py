@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,6 +67,10 @@ def test_a_dry_run_shows_every_step_and_needs_no_host(state: Path) -> None:
         assert f"\n{stage}\n" in result.output
     assert "  xinchuang-1: restore from the other city" in result.output
     assert "RTO 900 s, RPO 3600 s" in result.output
+    assert (
+        "detected by: SystemEndpointDown, subject=yichun-gov-service-net, as Prometheus on ops-1"
+        in result.output
+    )
     assert not state.exists()
 
 
@@ -207,6 +213,25 @@ def test_with_nothing_left_there_is_nothing_to_abort_or_resume(state: Path) -> N
     resumed = run("resume", "--yes")
     assert resumed.exit_code == 1
     assert "no drill was left" in resumed.output
+
+
+def test_abort_stops_a_drill_of_another_process_and_waits_for_its_end(state: Path) -> None:
+    """Also one that only asks whether the city is healthy: it ends as soon as it is told to."""
+    state.mkdir()
+    (state / "ssh_config").touch()
+    code = (
+        "import signal, sys; from pathlib import Path; from checks.drills.under_way import claimed\n"
+        "with claimed(Path(sys.argv[1])):\n"
+        "    signal.signal(signal.SIGINT, lambda *_: sys.exit(7)); print('held', flush=True); signal.pause()"
+    )
+    command = [sys.executable, "-c", code, str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=LAB.parents[1]) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        done = run("abort")
+        assert other.wait(30) == 7
+    assert done.exit_code == 0
+    assert f"process {other.pid}" in done.output
 
 
 def test_what_a_dead_tool_left_is_to_be_dealt_with_first(state: Path) -> None:

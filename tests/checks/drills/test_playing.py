@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from checks.drills.masking import mask_of
-from checks.drills.playing import Played, Player
+from checks.drills.playing import Played, Player, remove_scratch
 
 #: With characters that JSON writes otherwise.
 SECRET = 'Tr0ub4dor&"3\\ü'
@@ -108,7 +108,7 @@ def test_a_stage_is_stopped_when_somebody_asks(make: Make) -> None:
 def test_nothing_is_left_on_the_controller(make: Make) -> None:
     player = make("- raw: echo")
     player.play("stage", 30, never)
-    scratch = player._scratch
+    scratch = player.scratch
     assert scratch.exists()
     player.close()
     assert not scratch.exists()
@@ -138,3 +138,12 @@ def test_no_secret_is_in_the_evidence(make: Make, tmp_path: Path, monkeypatch: p
     events = [json.loads(path.read_text()) for path in kept if path.suffix == ".json"]
     assert events, "masked evidence is still JSON"
     assert {path.stat().st_mode & 0o077 for path in kept} == {0}
+
+
+def test_what_a_killed_tool_left_is_removed_and_nothing_else(make: Make, tmp_path: Path) -> None:
+    player = make("- raw: echo")
+    (player.scratch / "artifacts").mkdir()
+    for path in (str(player.scratch), str(tmp_path), ""):
+        remove_scratch(path)
+    assert not player.scratch.exists()
+    assert tmp_path.exists()

@@ -14,7 +14,7 @@ import pytest
 from checks.drills.definition import DrillError
 from checks.drills.measuring import Seen
 from checks.drills.record import Outcome, Stage
-from checks.drills.under_way import JOURNAL, Journal, Progress, claimed
+from checks.drills.under_way import JOURNAL, Journal, Progress, claimed, holder, holding
 
 ROOT = Path(__file__).resolve().parents[3]
 #: Another process that holds a drill, says so, and lives until its input ends or it is killed.
@@ -88,3 +88,9 @@ def test_a_journal_that_cannot_be_read_stops_everything(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text("{")
     with pytest.raises(DrillError, match="see by hand what that drill left"):
         Journal(tmp_path).left()
+
+
+def test_a_drill_that_has_not_begun_its_first_stage_is_known_by_its_process(tmp_path: Path) -> None:
+    with claimed(tmp_path):
+        assert holding(tmp_path) == ("", os.getpid())
+        assert holder(tmp_path) == f"another drill is under way (process {os.getpid()})"
