@@ -45,15 +45,24 @@ def bring_back(run: Running, source: RepositoryPlace) -> bool:
 
 def copy(run: Running, source: RepositoryPlace, place: RepositoryPlace) -> bool:
     """Copy into a repository what it lacks; proven by what that repository then says it holds."""
-    return run.step(place, "copy", {"source": source.node}, lambda step: _copy(run, source, place, step))
+    known = run.known(place)
+    cut = known["copy"] is not None and not known["snapshot"]
+    act = partial(_copy, run, source, place, cut)
+    return run.step(place, "copy", {"source": source.node}, act)
 
 
-def _copy(run: Running, source: RepositoryPlace, place: RepositoryPlace, step: dict[str, Any]) -> None:
+def _copy(
+    run: Running, source: RepositoryPlace, place: RepositoryPlace, cut: bool, step: dict[str, Any]
+) -> None:
     known, restic, configuration = run.known(place), run.restic[place.node], run.configuration
     wanted = run.snapshots[source.node]
     step["family"] = run.reach(place)
     if not known["snapshot"]:
         run.begin_repository(place, source)
+    if cut:
+        # restic writes down every ten minutes, and after each snapshot, what it has sent. Of a first copy that was
+        # cut, which can be large, all that arrived is found again; that old indexes cannot be removed does no harm.
+        restic.run("rebuild-index")
     # What the last copy left out, or all: else only this run's snapshot. Those that the two servers' own
     # retention has already removed from one of them are then not sent again each time.
     everything = not run.whole[place.node] or known["damage"]

@@ -187,11 +187,13 @@ class Client:
         return read_state(self.state_path)
 
 
-def restic_as_client(client: Client, server: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+def restic_as_client(
+    client: Client, server: int, *arguments: str, seconds: float = 120
+) -> subprocess.CompletedProcess[str]:
     """Whatever whoever has taken over the client may ask of a repository, with the client's own keys."""
     base = client.root / "etc/keys" / f"{POLICY}@{client.servers[server].node}"
     return subprocess.run(
-        ["restic", "--no-cache", "--cacert", str(client.root / "etc/authority.pem"),
+        ["timeout", str(seconds), "restic", "--no-cache", "--cacert", str(client.root / "etc/authority.pem"),
          "--repository-file", f"{base}.repository", "--password-file", f"{base}.password", *arguments],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

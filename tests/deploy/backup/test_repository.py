@@ -16,15 +16,30 @@ import pytest
 from deploy.backup.certificates import AUTHORITY, authority, server_certificate
 from deploy.backup.credentials import login, login_line
 from deploy.secrets import SecretStore
-from tests.deploy.backup.conftest import CLIENT, POLICY, Client, edit_configuration, without_copy, wrap_restic
+from tests.deploy.backup.conftest import (
+    CLIENT,
+    POLICY,
+    Client,
+    edit_configuration,
+    restic_as_client,
+    without_copy,
+    wrap_restic,
+)
 
 
-def ask(client: Client, method: str, path: str, who: str = CLIENT, password: str | None = None) -> int:
+def ask(
+    client: Client,
+    method: str,
+    path: str,
+    who: str = CLIENT,
+    password: str | None = None,
+    body: bytes | None = None,
+) -> int:
     """The status of a request to the backup server, with a client's own login unless another is given."""
     server = client.servers[0]
     if password is None:
         password = login(client.store, server.node, who)
-    request = urllib.request.Request(f"https://localhost:{server.port}/{path}", method=method)
+    request = urllib.request.Request(f"https://localhost:{server.port}/{path}", method=method, data=body)
     request.add_header("Authorization", "Basic " + base64.b64encode(f"{who}:{password}".encode()).decode())
     context = ssl.create_default_context(cafile=str(client.root / "etc/authority.pem"))
     try:
@@ -50,17 +65,61 @@ def test_a_client_that_was_taken_over_cannot_remove_its_history(client: Client) 
     assert ask(client, "DELETE", f"{CLIENT}/{POLICY}/") in (403, 405)
 
 
-def test_what_is_there_cannot_be_written_over(client: Client) -> None:
-    path = one_of(client, "snapshots")
-    before = next((client.servers[0].repository / "snapshots").iterdir()).read_bytes()
-    assert ask(client, "POST", path) == 403
-    assert next((client.servers[0].repository / "snapshots").iterdir()).read_bytes() == before
+def content_of(client: Client) -> dict[str, bytes]:
+    """Every file of the client's repository, locks aside."""
+    root = client.servers[0].repository
+    found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if not name.startswith("locks/")}
+
+
+@pytest.mark.parametrize("who", [CLIENT, "xinchuang-1"])
+def test_what_is_there_can_be_written_over_by_nobody(client: Client, who: str) -> None:
+    before = content_of(client)
+    paths = [one_of(client, kind) for kind in ("snapshots", "data", "index", "keys")]
+    for path in [*paths, f"{CLIENT}/{POLICY}/config"]:
+        for body in (
+            b"",
+            b"other",
+            before[path.removeprefix(f"{CLIENT}/{POLICY}/")] if "data" not in path else b"x",
+        ):
+            assert ask(client, "POST", path, who, body=body) == 403
+        for method in ("PUT", "PATCH", "MOVE", "COPY", "MKCOL"):
+            assert ask(client, method, path, who, body=b"other") in (403, 405)
+    assert ask(client, "POST", f"{CLIENT}/{POLICY}/?create=true", "xinchuang-1") == 403
+    assert content_of(client) == before
 
 
 def test_another_client_is_let_into_its_own_repositories_alone(client: Client) -> None:
-    assert ask(client, "GET", one_of(client, "snapshots"), who="xinchuang-1") == 403
-    assert ask(client, "GET", f"{CLIENT}/{POLICY}/snapshots/", who="xinchuang-1") == 403
-    assert ask(client, "GET", f"xinchuang-1/../{CLIENT}/{POLICY}/config", who="xinchuang-1") != 200
+    name = "ab" * 32
+    assert ask(client, "POST", f"{CLIENT}/{POLICY}/locks/{name}", body=b"lock") == 200
+    listings = [f"{CLIENT}/{POLICY}/{kind}/" for kind in ("snapshots", "data", "index", "keys", "locks")]
+    files = [one_of(client, kind) for kind in ("snapshots", "data", "index", "keys", "locks")]
+    for path in (*listings, *files, f"{CLIENT}/{POLICY}/config", f"{CLIENT}/", f"{CLIENT}/{POLICY}/"):
+        for method in ("GET", "HEAD", "DELETE", "POST"):
+            assert ask(client, method, path, who="xinchuang-1", body=b"" if method == "POST" else None) == 403
+    for way in ("..", "%2e%2e", "..%2f..", "./.."):
+        assert ask(client, "GET", f"xinchuang-1/{way}/{CLIENT}/{POLICY}/config", who="xinchuang-1") != 200
+    # The same requests are let in from whom they are for: it is not that nothing works.
+    assert {ask(client, "GET", path) for path in files} == {200}
+
+
+def test_of_its_own_a_client_removes_locks_and_nothing_else(client: Client) -> None:
+    path = f"{CLIENT}/{POLICY}/locks/{'ab' * 32}"
+    assert ask(client, "POST", path, body=b"lock") == 200
+    assert ask(client, "DELETE", path, who="xinchuang-1") == 403
+    assert ask(client, "GET", path) == 200
+    assert ask(client, "DELETE", path) == 200
+    assert ask(client, "GET", path) == 404
+
+
+@pytest.mark.parametrize(
+    "command", ["forget --prune latest", "key passwd --new-password-file /dev/null", "rebuild-index"]
+)
+def test_restic_itself_removes_no_history_with_all_of_a_clients_keys(client: Client, command: str) -> None:
+    before = content_of(client)
+    restic_as_client(client, 0, *command.split(), seconds=4)  # refused; restic would ask for minutes
+    after = content_of(client)
+    assert {name: after.get(name) for name in before} == before
 
 
 @pytest.mark.parametrize("password", ["", "guess"])

@@ -1,0 +1,106 @@
+"""A copy that is cut goes on where it was, and what a network does to it is told; a proxy counts what is sent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from inventories.backup_state import Result
+from tests.deploy.backup.conftest import POLICY, Client, edit_verification, restic, wrap_restic
+
+MEGABYTE = 1_000_000
+
+
+class Wire:
+    """A way to a server that counts what is sent to it, and that can be cut after so many bytes."""
+
+    def __init__(self, port: int) -> None:
+        self.to = port
+        self.sent = 0
+        self.cut_after: int | None = None
+        self.listener = socket.create_server(("localhost", 0))
+        self.port: int = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def is_cut(self) -> bool:
+        return self.cut_after is not None and self.sent >= self.cut_after
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                if self.is_cut:
+                    near.close()
+                    continue
+                far = socket.create_connection(("localhost", self.to))
+                for one, other, counts in ((near, far, True), (far, near, False)):
+                    threading.Thread(target=self._pass, args=(one, other, counts), daemon=True).start()
+
+    def _pass(self, one: socket.socket, other: socket.socket, counts: bool) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                self.sent += len(data) if counts else 0
+                if self.is_cut:
+                    break
+                other.sendall(data)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@contextmanager
+def wire_to_the_copy(client: Client) -> Iterator[Wire]:
+    """Lead the client to its copy by a wire of this test."""
+    server = client.servers[1]
+    wire = Wire(server.port)
+    path = client.root / "etc/keys" / f"{POLICY}@{server.node}.repository"
+    path.write_text(path.read_text().replace(f":{server.port}/", f":{wire.port}/"))
+    try:
+        yield wire
+    finally:
+        wire.listener.close()
+
+
+def test_a_first_copy_that_is_cut_goes_on_and_sends_no_more_than_what_is_missing(client: Client) -> None:
+    (client.data / "large").write_bytes(os.urandom(20 * MEGABYTE))
+    for server in client.servers:
+        shutil.rmtree(server.repository)
+    client.state_path.unlink()
+    edit_verification(client, sample_files=1)
+    # Packs of 4 MiB, one after the other, in place of five of 16 MiB at once: the same with less to send.
+    wrap_restic(client, 'export RESTIC_PACK_SIZE=4; exec "$RESTIC" -o rest.connections=1 "$@"')
+    with wire_to_the_copy(client) as wire:
+        wire.cut_after = 12 * MEGABYTE
+        process = client.start()
+        while not wire.is_cut and process.poll() is None:
+            threading.Event().wait(0.05)
+        # restic would ask for the server for a quarter of an hour; the host goes down before.
+        process.terminate()
+        process.communicate(timeout=30)
+        state = client.state()
+        assert state.backup is not None
+        assert state.backup.result is Result.SUCCESS
+        copied = state.repositories["offsite-1"]
+        assert copied.copy is not None
+        assert copied.copy.result is Result.FAILURE
+        assert copied.snapshot_at == ""
+        assert copied.lag_seconds is None
+
+        wire.cut_after, wire.sent = None, 0
+        code, said = client.run()
+        assert code == 0, said
+        assert wire.sent < 14 * MEGABYTE, "what had arrived was sent again"
+        copied = client.state().repositories["offsite-1"]
+        assert copied.snapshot_at == client.state().last_success_at
+        assert copied.lag_seconds == 0
+        assert len(restic(client, 1, "snapshots")) == 2
+
+        wire.sent = 0
+        assert client.run()[0] == 0
+        assert wire.sent < MEGABYTE / 2
