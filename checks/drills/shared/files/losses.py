@@ -4,7 +4,7 @@ losses.py start FOLDER SECONDS ADDRESS4 ADDRESS6
     begins a ping over each family, a packet every 10 ms, as transient units; what they say goes to FOLDER.
 losses.py report FOLDER SINCE MOMENT
     prints, for each family, `drill-moment MOMENT-FAMILY TIME`: when the first packet after the last lost one was
-    answered, or SINCE where none was lost after it; and a line `lost FAMILY COUNT of SENT`.
+    answered, or SINCE (0: the beginning) where none was lost after it; and a line `lost FAMILY COUNT of SENT`.
 losses.py stop FOLDER
     ends the pings.
 
@@ -86,7 +86,7 @@ def report(folder: str, since: str, called: str) -> int:
     now = datetime.now().timestamp()
     for family in FAMILIES:
         found = answers(Path(folder) / family)
-        lost, sent, healed = lost_since(found, moment)
+        lost, sent, healed = lost_since(found, moment or found[0][1] if found else moment)
         if not found or now - found[-1][1] > 1:
             print(f"{family}: no packet was answered in the last second", file=sys.stderr)
             silent = 1
