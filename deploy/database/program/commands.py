@@ -52,12 +52,12 @@ def environment() -> dict[str, str]:
 
 
 def run(
-    arguments: list[str], text: str = "", timeout: float | None = None
+    arguments: list[str], given: str = "", timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command as the database's account and return it ended, whatever its exit code."""
     return subprocess.run(
         as_account(arguments),
-        input=text,
+        input=given,
         capture_output=True,
         text=True,
         errors="backslashreplace",
@@ -68,13 +68,13 @@ def run(
     )
 
 
-def must(arguments: list[str], what: str, text: str = "", timeout: float | None = None) -> str:
+def must(arguments: list[str], what: str, given: str = "", timeout: float | None = None) -> str:
     """What a command printed.
 
     Raises:
         CommandError: its exit code is not 0.
     """
-    done = run(arguments, text, timeout)
+    done = run(arguments, given, timeout)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-400:]
         raise CommandError("command", f"{what}: {said or f'exit code {done.returncode}'}")

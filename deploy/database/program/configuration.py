@@ -1,4 +1,4 @@
-"""What is known of one cluster on its own node: read from `/etc/jizuo/database/STANZA.json`, which the deploy writes."""
+"""What is known of one cluster on its own node? Read from `/etc/jizuo/database/STANZA.json`, the deploy's."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from datetime import datetime, timezone
 
 from .commands import CommandError, must, query, run
 from .configuration import Configuration, Place
@@ -37,8 +36,8 @@ def promote(configuration: Configuration, place: Place, folder: str) -> str:
     ending = (
         f"recovery_target_action = 'promote'\nrestore_command = '{restore_command(configuration, place)}'\n"
     )
-    must(["tee", "-a", f"{folder}/postgresql.auto.conf"], "recovery settings", text=ending)
-    before = f"{configuration.data}.before-{datetime.now(timezone.utc).strftime('%Y%m%dT%H%M%SZ')}"
+    must(["tee", "-a", f"{folder}/postgresql.auto.conf"], "recovery settings", given=ending)
+    before = f"{configuration.data}.before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     _system("stop", configuration.unit)
     os.rename(configuration.data, before)
     os.rename(folder, configuration.data)
@@ -78,7 +77,5 @@ def _system(verb: str, unit: str) -> None:
 
 def run_quietly(arguments: list[str]) -> str:
     """Run a command as this account; what it said when it failed, or an empty string."""
-    done = subprocess.run(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, check=False
-    )
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return done.stdout.strip() or f"exit code {done.returncode}" if done.returncode else ""

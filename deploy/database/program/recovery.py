@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import NamedTuple
 
 from .commands import CommandError, must, pgbackrest, query, run
@@ -52,7 +52,7 @@ class Recovered(NamedTuple):
 
 def new_folder(configuration: Configuration, target: datetime) -> str:
     """Where a recovery goes when nothing else is said."""
-    moment = target.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%S")
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(target.timestamp()))
     return os.path.join(configuration.scratch, f"{configuration.stanza}-{moment}Z")
 
 
@@ -172,11 +172,11 @@ def _start(configuration: Configuration, place: Place, folder: str) -> None:
     lines = "".join(
         f"{name} = '{value}'\n" for name, value in settings.items() if name not in ("config_file", "hba_file")
     )
-    must(["sh", "-c", 'umask 077; cat >"$1"', "sh", settings["config_file"]], "configuration", text=lines)
+    must(["sh", "-c", 'umask 077; cat >"$1"', "sh", settings["config_file"]], "configuration", given=lines)
     must(
         ["sh", "-c", 'umask 077; cat >"$1"', "sh", settings["hba_file"]],
         "access rules",
-        text="local all all peer\n",
+        given="local all all peer\n",
     )
     # postgresql.auto.conf may say otherwise, and only the command line stands above it.
     above = (
