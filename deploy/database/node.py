@@ -44,11 +44,8 @@ def unit(cluster: Cluster) -> str:
 
 def before_installation() -> list[File]:
     """The package shall make no cluster of its own: its folders would be closed to all but PostgreSQL."""
-    return [
-        File(
-            "/etc/postgresql-common/createcluster.conf", "# Written by jizuo.\ncreate_main_cluster = false\n"
-        )
-    ]
+    text = "# Written by jizuo.\ncreate_main_cluster = false\nadd_include_dir = 'conf.d'\n"
+    return [File("/etc/postgresql-common/createcluster.conf", text)]
 
 
 def accounts() -> list[File]:

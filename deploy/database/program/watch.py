@@ -18,7 +18,7 @@ _ARCHIVER = (
 
 
 def watch(configuration: Configuration) -> bool:
-    """Write the state; True when the cluster was stamped and every repository answered."""
+    """Write the state, which says what is not well; True when the cluster itself was stamped."""
     stamps: list[Stamp] = []
     error = ""
     wal: dict[str, Any] = {}
@@ -32,7 +32,6 @@ def watch(configuration: Configuration) -> bool:
         trouble = ""
     except CommandError as failed:
         info, trouble = {}, str(failed)
-    well = not error and not trouble
     with changing(configuration) as state:
         state["error"] = error
         if wal:
@@ -41,8 +40,8 @@ def watch(configuration: Configuration) -> bool:
             state["stamp_at"] = _local(stamps[-1].moment)
         for place in configuration.places:
             known = state["repositories"][place.node]
-            well = _note(known, place, info, stamps, trouble) and well
-    return well
+            _note(known, place, info, stamps, trouble)
+    return not error
 
 
 def _archiver(configuration: Configuration) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def _archiver(configuration: Configuration) -> dict[str, Any]:
 
 def _note(
     known: dict[str, Any], place: Place, info: dict[str, Any], stamps: list[Stamp], trouble: str
-) -> bool:
+) -> None:
     """What one repository holds. A repository that does not answer keeps what was known of it, and says so."""
     known["key"] = place.key
     status = next((one["status"] for one in info.get("repo", ()) if one["key"] == place.key), None)
@@ -78,7 +77,7 @@ def _note(
     known["error"] = "" if status["code"] == 0 else status["message"]
     known["asked_at"] = text(now())
     if status["code"] not in (0, 2):
-        return False
+        return
     segments = [
         one["max"]
         for one in info.get("archive", ())
@@ -92,9 +91,9 @@ def _note(
     known["oldest_at"] = min((_stop(one) for one in backups), default="")
     known["total_bytes"] = backups[-1]["info"]["size"] if backups else 0
     newest = restorable(stamps, known["segment"]) if stamps else None
-    if newest and backups:
+    # What is older than the oldest base backup has nothing to begin from.
+    if newest and backups and _local(newest.moment) >= known["oldest_at"]:
         known["restorable_at"] = _local(newest.moment)
-    return bool(status["code"] == 0)
 
 
 def _newest(backups: list[dict[str, Any]], kinds: tuple[str, ...]) -> str:
