@@ -14,7 +14,7 @@ import sys
 from datetime import datetime
 
 from . import drill, promotion, proving, recovery
-from .commands import CommandError
+from .commands import CommandError, query
 from .configuration import FOLDER, Configuration, ConfigurationError, Place, read_configuration
 from .keep import KeepError, keep, read_keeping
 from .seal import Sealer, seal_for_ever
@@ -114,10 +114,12 @@ def _pitr(options: argparse.Namespace) -> int:
     answers: list[str] = []
     came = None
     try:
-        came = _recovered(configuration, place, options.to, folder)
-        answers = [recovery.ask(configuration, folder, sql, options.database) for sql in options.query]
+        came = _recovered(configuration, place, options.to, folder, options.promote)
         if options.promote:
             before = promotion.promote(configuration, place, folder)
+            answers = [query(configuration, sql, options.database) for sql in options.query]
+        else:
+            answers = [recovery.ask(configuration, folder, sql, options.database) for sql in options.query]
     finally:
         # A folder that was not this run's own is left alone: recover refuses it before it writes.
         if came is not None and not options.keep and not options.promote:
@@ -139,11 +141,11 @@ def _pitr(options: argparse.Namespace) -> int:
 
 
 def _recovered(
-    configuration: Configuration, place: Place, target: datetime, folder: str
+    configuration: Configuration, place: Place, target: datetime, folder: str, paused: bool
 ) -> recovery.Recovered:
     """Recover, and leave nothing of a recovery that failed; a folder that was there before is not touched."""
     try:
-        return recovery.recover(configuration, place, target, folder)
+        return recovery.recover(configuration, place, target, folder, paused)
     except CommandError as error:
         if error.reason not in recovery.NOTHING_WRITTEN:
             recovery.remove(configuration, folder)

@@ -1,4 +1,9 @@
-"""A cluster as it was at a moment: restored into a new folder beside the living one, and paused there to be asked."""
+"""A cluster as it was at a moment: restored into a new folder beside the living one, to be asked or to take its place.
+
+To be asked it ends its recovery there, on a timeline of its own that no repository gets: while it is paused, what was
+under way at the moment still holds its locks, and the table that was just being dropped is the one that no one could
+read. To take the living one's place it stays paused, and ends its recovery there, where its log is kept again.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +36,7 @@ _AT_LEAST = {
 
 
 class Recovered(NamedTuple):
-    """A restored cluster that stands paused at its moment.
+    """A restored cluster that stands at its moment.
 
     Attributes:
         folder: Its data directory.
@@ -56,8 +61,10 @@ def new_folder(configuration: Configuration, target: datetime) -> str:
     return os.path.join(configuration.scratch, f"{configuration.stanza}-{moment}Z")
 
 
-def recover(configuration: Configuration, place: Place, target: datetime, folder: str) -> Recovered:
-    """Restore the cluster into `folder` and replay its log up to `target`; it stands paused, read-only.
+def recover(
+    configuration: Configuration, place: Place, target: datetime, folder: str, paused: bool = False
+) -> Recovered:
+    """Restore the cluster into `folder` and replay its log up to `target`; it stands there, to be read.
 
     Raises:
         CommandError: `folder` is not new, the disk is too small, the repository does not have it, or the log
@@ -74,13 +81,13 @@ def recover(configuration: Configuration, place: Place, target: datetime, folder
         f"--pg1-path={folder}",
         "--type=time",
         f"--target={target.isoformat(sep=' ', timespec='microseconds')}",
-        "--target-action=pause",
+        f"--target-action={'pause' if paused else 'promote'}",
         "--log-level-console=info",
     )
     restored = time.monotonic()
     label = re.search(r"restore backup set (\S+?),", said)
     _start(configuration, place, folder)
-    commit = _await_pause(configuration, folder)
+    commit = _await_end(configuration, folder, paused)
     return Recovered(
         folder=folder,
         backup=label.group(1) if label else "",
@@ -164,6 +171,8 @@ def _start(configuration: Configuration, place: Place, folder: str) -> None:
         "unix_socket_directories": folder,
         "archive_mode": "off",
         "hot_standby": "on",
+        "default_transaction_read_only": "on",
+        "lock_timeout": "60s",
         "ssl": "off",
         "shared_preload_libraries": "",
         "logging_collector": "off",
@@ -199,19 +208,21 @@ def _start(configuration: Configuration, place: Place, folder: str) -> None:
         raise _why(folder, done.stderr.strip())
 
 
-def _await_pause(configuration: Configuration, folder: str) -> str:
+def _await_end(configuration: Configuration, folder: str, paused: bool) -> str:
+    end = "paused" if paused else "ended"
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
             state, _, commit = ask(
                 configuration,
                 folder,
-                "select pg_get_wal_replay_pause_state(), coalesce(pg_last_xact_replay_timestamp()::text, '')",
+                "select case when pg_is_in_recovery() then pg_get_wal_replay_pause_state() else 'ended' end, "
+                "coalesce(pg_last_xact_replay_timestamp()::text, '')",
                 "postgres",
             ).partition("|")
         except CommandError as error:
             raise _why(folder, str(error)) from error
-        if state == "paused":
+        if state == end:
             return commit
         if time.monotonic() > deadline:
             raise CommandError("timeout", f"the log was not replayed within {PATIENCE} s")
