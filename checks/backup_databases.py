@@ -7,8 +7,10 @@ from datetime import datetime
 
 import msgspec
 
-from checks.backup import job_nodes, spell
+from checks.backup.finding import spell
+from checks.backup.places import job_nodes
 from checks.record import Record, Status, timestamp
+from checks.security.run import Captures, NotCollected
 from inventories.backup_state import Result
 from inventories.backups.records import BackupPolicy, DatabaseBackup, Method
 from inventories.database_state import DatabaseRepository, DatabaseState, decode_state
@@ -72,6 +74,19 @@ def evaluate(city: City, states: Mapping[str, Mapping[str, str] | str], now: dat
             for check, found in findings
         ]
     return records
+
+
+def contents_of(captures: Captures) -> dict[str, dict[str, str] | str]:
+    """The state files that the collectors of hosts printed, by node and stanza; why, of a host that gave none."""
+    found: dict[str, dict[str, str] | str] = {}
+    for node, capture in captures.items():
+        if isinstance(capture, NotCollected):
+            found[node] = capture.evidence
+            continue
+        section = capture.get("database-states")
+        pairs = (line.partition("\t") for line in (section.lines if section else ()))
+        found[node] = {name.removesuffix(".json"): text for name, tab, text in pairs if tab}
+    return found
 
 
 def continuous(city: City) -> Iterator[tuple[BackupPolicy, str, DatabaseBackup]]:

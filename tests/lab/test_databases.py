@@ -18,6 +18,7 @@ from deploy.lab.lab import Lab
 from .conftest import Execute
 
 NODE, STANZA, DATABASE = "cloud-1", "cloud-1-main", "portal"
+NOW = "to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
 ARCHIVE = f"/srv/databases/archive/{STANZA}"
 PROGRAM = ("env", "PYTHONPATH=/usr/local/lib/jizuo", "python3", "-m", "jizuo_database")
 
@@ -95,7 +96,7 @@ def test_a_table_that_was_dropped_under_a_writer_comes_back_beside_and_then_in_p
     time.sleep(8)
     # The moment is the database's own: the last one at which the table was there.
     before = datetime.fromisoformat(
-        sql(on, "begin; select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"'); "
+        sql(on, f"begin; select {NOW}; "
             "lock table jizuo_drill in access exclusive mode; drop table jizuo_drill; commit;")
     )  # fmt: skip
     written = records(writing.communicate(timeout=60)[0])
@@ -209,7 +210,8 @@ def test_who_takes_the_database_s_node_takes_no_history(on: Execute) -> None:
         NODE,
         "sh",
         "-c",
-        "sed 's#^repo1-host=#repo1-path=/etc\\n&#' /etc/jizuo/database/sender.conf >/run/evil.conf; chown postgres /run/evil.conf",
+        "cd /etc/jizuo/database; sed 's#^repo1-host=#repo1-path=/etc\\n&#' sender.conf >/run/evil.conf; "
+        "chown postgres /run/evil.conf",
     )
     try:
         for secret, readable in (("/etc/passwd", True), ("/etc/jizuo/database/keeper.conf", False),
@@ -269,7 +271,8 @@ def job(on: Execute) -> dict[str, Any]:
 
 def test_a_dump_is_in_the_snapshot_and_a_dump_that_fails_fails_the_job(on: Execute) -> None:
     sql(on, "create table if not exists item (id int primary key, name text);"
-            "insert into item select i, '目录' || i from generate_series(1, 1000) i on conflict do nothing", "catalogue")  # fmt: skip
+            "insert into item select i, '目录' || i from generate_series(1, 1000) i on conflict do nothing",
+            "catalogue")  # fmt: skip
     state = job(on)
     assert state["backup"]["result"] == "success"
     good = state["last_success_at"]
