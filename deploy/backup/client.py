@@ -23,8 +23,8 @@ USER = "jizuo-backup"
 CONFIGURATION = "/etc/jizuo/backup"
 KEYS = f"{CONFIGURATION}/keys"
 LIBRARY = "/usr/local/lib/jizuo/jizuo_backup"
-#: Where a job dumps databases to: its own cache folder.
-DUMPS = "/var/cache/jizuo-backup/dumps"
+#: Where a job dumps databases to. Not below its cache, which restic leaves out of every snapshot.
+DUMPS = "/var/lib/jizuo/backup/dumps"
 #: Of these a client has what its policies need and nothing else: no key outlives its policy or its copy.
 EXCLUSIVE = (
     f"{CONFIGURATION}/*.json",

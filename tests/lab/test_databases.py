@@ -294,3 +294,28 @@ def test_a_dump_is_restored_into_a_cluster_of_its_own_and_answers_as_it_did(on: 
     tested = job(on)["repositories"]["offsite-1"]["restore_test"]
     assert tested["result"] == "success", tested
     assert tested["dumps"] == ["catalogue"]
+
+
+def test_a_dump_that_answers_otherwise_than_the_database_did_is_found(on: Execute) -> None:
+    job(on)
+    script = """
+import json, os, shutil, sys
+from jizuo_backup import dumps
+from jizuo_backup.configuration import read_configuration
+from jizuo_backup.restic import JobError
+(dump,) = read_configuration("/etc/jizuo/backup/gov-service.json").dumps
+copy = "/var/cache/jizuo-backup/probe"
+for wrong in (False, True):
+    shutil.copy(dump.file, copy)
+    answers = json.load(open(dump.file + dumps.ANSWERS))
+    if wrong:
+        answers["tables"]["public.item"]["sum"] = "1"
+    json.dump(answers, open(copy + dumps.ANSWERS, "w"))
+    try:
+        print(dumps.prove(dump, copy, "/var/cache/jizuo-backup/probe-cluster"))
+    except JobError as error:
+        print(error.reason, os.path.exists("/var/cache/jizuo-backup/probe-cluster"))
+os.unlink(copy), os.unlink(copy + dumps.ANSWERS)
+"""
+    own = ("runuser", "-u", "jizuo-backup", "--", "env", "PYTHONPATH=/usr/local/lib/jizuo", "python3", "-")
+    assert on(NODE, *own, input=script, timeout=120).stdout.splitlines() == ["1", "dump_differs False"]
