@@ -11,21 +11,30 @@ from .commands import CommandError
 from .configuration import Configuration, Place
 from .state import changing, now, read, seconds_since, text
 
+#: A test that failed, or was killed, is repeated after so many seconds.
+AGAIN = 3600
+
 
 def prove_what_is_due(configuration: Configuration, always: bool = False) -> bool:
-    """Prove the repository whose turn it is, if its last proof is too old; True when nothing failed."""
+    """Prove each repository whose last proof is too old; True when nothing failed.
+
+    One that has nothing to prove yet, a new city's, is passed over: the check says that it was never proven.
+    """
     known = read(configuration).get("repositories", {})
-    turns = sorted(
-        configuration.places,
-        key=lambda place: (
-            -seconds_since((known.get(place.node, {}).get("restore_test") or {}).get("started_at", ""))
-        ),
-    )
-    place = turns[0]
-    proven = known.get(place.node, {}).get("restore_success_at", "")
-    if not always and 0 <= seconds_since(proven) < configuration.verify_every_seconds:
-        return True
-    return prove(configuration, place)
+    turns = [
+        place for place in configuration.places if always or _is_due(configuration, known.get(place.node, {}))
+    ]
+    # Every one is tried, whatever became of the one before.
+    outcomes = [prove(configuration, place) for place in turns]
+    return all(outcomes)
+
+
+def _is_due(configuration: Configuration, known: dict[str, Any]) -> bool:
+    if 0 <= seconds_since(known.get("restore_success_at", "")) < configuration.verify_every_seconds:
+        return False
+    if 0 <= seconds_since((known.get("restore_test") or {}).get("started_at", "")) < AGAIN:
+        return False
+    return _target(configuration, known) is not None
 
 
 def prove(configuration: Configuration, place: Place) -> bool:
@@ -53,7 +62,7 @@ def _prove(configuration: Configuration, place: Place, step: dict[str, Any]) -> 
     if not known.get("oldest_at"):
         raise CommandError("no_backup", f"{place.node} has no base backup to begin from")
     written = stamps.read_stamps(configuration)
-    found = stamps.target_between(written, known["segment"], datetime.fromisoformat(known["oldest_at"]))
+    found = _target(configuration, known)
     if found is None:
         raise CommandError("no_moment", "no two stamps were archived since the oldest base backup")
     target, last = found
@@ -74,6 +83,14 @@ def _prove(configuration: Configuration, place: Place, step: dict[str, Any]) -> 
         raise CommandError(
             "content_differs", f"it should end with {wanted[-1]} and ends with {answer.splitlines()[-1:]}"
         )
+
+
+def _target(configuration: Configuration, known: dict[str, Any]) -> tuple[datetime, stamps.Stamp] | None:
+    """A moment that the repository should give back, with its newest stamp; None when there is none yet."""
+    if not known.get("oldest_at"):
+        return None
+    oldest = datetime.fromisoformat(known["oldest_at"])
+    return stamps.target_between(stamps.read_stamps(configuration), known["segment"], oldest)
 
 
 def _keep(configuration: Configuration, place: Place, step: dict[str, Any]) -> None:

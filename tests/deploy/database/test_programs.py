@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.database.program import keep, seal, stamps
+from deploy.database.program import keep, proving, seal, stamps, state
 from deploy.database.program.__main__ import main
 from deploy.database.program.configuration import Configuration, Place
 
@@ -184,3 +184,25 @@ def test_a_cluster_that_is_not_known_is_named_with_those_that_are(
     (tmp_path / "cloud-1-main.json").write_text("{}")
     assert main(["watch", "cloud-2-main", "--configuration", str(tmp_path)]) == 1
     assert "the clusters here are cloud-1-main" in capsys.readouterr().err
+
+
+def test_a_proof_is_due_when_it_is_too_old_and_there_is_something_to_prove(tmp_path: Path) -> None:
+    here = configured(tmp_path)
+    put = written(40, {1: "000000010000000000000001"})
+    (tmp_path / "cloud-1-main.stamps").write_text(
+        "".join(f"{one.id} {one.at} {one.segment}\n" for one in put)
+    )
+
+    def ago(seconds: float) -> str:
+        return state.text(state.now() - timedelta(seconds=seconds))
+
+    def due(**known: object) -> bool:
+        return proving._is_due(here, {"oldest_at": put[4].at, "segment": put[0].segment, **known})
+
+    assert due()
+    assert due(restore_success_at=ago(DAY + 1))
+    assert due(restore_test={"started_at": ago(proving.AGAIN + 1)})
+    assert not due(restore_success_at=ago(DAY - 60))
+    assert not due(restore_test={"started_at": ago(60)})  # it failed a minute ago
+    assert not due(oldest_at="")  # no base backup yet
+    assert not due(segment="")  # nothing was sent yet
