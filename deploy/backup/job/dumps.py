@@ -184,7 +184,9 @@ def _scratch_cluster(dump: Dump, folder: str) -> Iterator[list[str]]:
     os.makedirs(folder, mode=0o700)
     programs = binaries()
     data = os.path.join(folder, "data")
-    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c port=5498 -c fsync=off"
+    options = (
+        f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c port=5498 -c fsync=off -c jit=off"
+    )
     _must(
         dump, [f"{programs}/initdb", "-D", data, "--auth=peer", "--encoding=UTF8", "--locale=C.UTF-8", "-N"]
     )
