@@ -14,7 +14,7 @@ import click
 from msgspec import structs
 from rich.console import Console
 
-from checks import table
+from checks import backup_databases, table
 from checks.availability.run import probe_all
 from checks.availability.targets import EndpointError, targets_of
 from checks.backup.judging import evaluate as evaluate_backups
@@ -196,7 +196,9 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
     if SECURITY in task.kinds:
         results[SECURITY] = security.evaluate(task.city, captures, profile=task.profile, waivers=task.waivers)
     if BACKUP in task.kinds:
-        results[BACKUP] = evaluate_backups(task.city, states_of(captures), datetime.now().astimezone())
+        now = datetime.now().astimezone()
+        results[BACKUP] = evaluate_backups(task.city, states_of(captures), now)
+        results[BACKUP] += backup_databases.evaluate(task.city, backup_databases.contents_of(captures), now)
     if planned is not None:
         results[EXTRANET] = extranet.evaluate(planned, captures)
     return results

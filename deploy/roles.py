@@ -14,6 +14,7 @@ ROLES: dict[str, frozenset[NodeRole]] = {
     "private": frozenset({NodeRole.ROUTER}),
     # The node in the other city is the standby: no system of its own, ready to take over those of a lost data centre.
     "cloud": frozenset({NodeRole.CLOUD, NodeRole.OFFSITE}),
+    "database": frozenset({NodeRole.CLOUD, NodeRole.BACKUP, NodeRole.OFFSITE}),
     "backup": frozenset({NodeRole.CLOUD, NodeRole.BACKUP, NodeRole.OFFSITE}),
     "operations": frozenset({NodeRole.OPERATIONS}),
     "watch": frozenset({NodeRole.OFFSITE}),

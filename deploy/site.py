@@ -11,6 +11,7 @@ import os
 from deploy.backup.role import backup
 from deploy.base.role import base
 from deploy.cloud.role import cloud
+from deploy.database.role import database
 from deploy.extranet.role import extranet
 from deploy.here import here
 from deploy.operations.mirror_role import mirror
@@ -37,6 +38,8 @@ if has("private"):
     private()
 if has("cloud"):
     cloud()
+if has("database"):
+    database()
 if has("backup"):
     backup()
 if has("operations"):

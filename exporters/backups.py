@@ -17,6 +17,8 @@ AGE, LAST_RUN, COPY, REPOSITORY_CHECK, RESTORE_TEST, COVERED = (
     "restore-test",
     "backup-policy",
 )
+#: How the checks of continuously kept databases begin (checks/backup_databases.py): those are no jobs.
+DATABASE = "database-"
 #: How a last run can have ended. A partial one is no success; unknown is what could not be asked.
 RESULTS = ("success", "partial", "failure", "stuck", "never", "unknown")
 _NEVER_RAN = frozenset({"never", "missing_state"})
@@ -74,7 +76,7 @@ def backup_jobs(records: Iterable[Record]) -> list[BackupJob]:
     """The jobs that records speak of, in the records' order."""
     by_subject: dict[str, dict[str, Finding]] = {}
     for record in records:
-        if record.check != COVERED:
+        if record.check != COVERED and not record.check.startswith(DATABASE):
             by_subject.setdefault(record.subject, {})[record.check] = _finding(record)
     jobs = []
     for subject, found in by_subject.items():

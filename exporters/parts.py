@@ -10,6 +10,7 @@ from prometheus_client import Metric
 from checks.security.controls import load_controls
 from exporters.collectors.availability import availability_metrics
 from exporters.collectors.backup import backup_metrics
+from exporters.collectors.database import database_metrics
 from exporters.collectors.drill import drill_metrics
 from exporters.collectors.inventory import coverage_metrics, inventory_metrics
 from exporters.collectors.security import security_metrics
@@ -43,7 +44,7 @@ def _coverage(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
 
 def _backup(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
     records = snapshot.backup.value if snapshot.backup else None
-    return [] if records is None else backup_metrics(inventory.city, records)
+    return [] if records is None else [*backup_metrics(inventory.city, records), *database_metrics(records)]
 
 
 def _security(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:

@@ -198,6 +198,13 @@ backup_states() { # file name, tab, its JSON on one line
     return 0
 }
 
+database_states() { # as above, of databases that are kept continuously
+    for file in /var/lib/jizuo/database/*.json; do
+        [ -f "$file" ] && printf '%s\t%s\n' "${file##*/}" "$(tr -d '\n' <"$file")"
+    done
+    return 0
+}
+
 request() { # the lines of the request that this collector knows, bounded in number and in time
     [ -t 0 ] || timeout 5 head -c 524288 |
         sed -n -E -e '/^(security|backup|extranet)$/p' \
@@ -290,6 +297,7 @@ security_facts() {
     section updates updates
     section mac mandatory_access_control
     section backup-states backup_states
+    section database-states database_states
 }
 
 extranet_facts() {

@@ -1,4 +1,4 @@
-"""The backup servers' certificates, and the authority that signs them: made once on the controller.
+"""The backup servers' and clients' certificates, and their authority: made once on the controller.
 
 An authority of its own, which the backup clients alone trust and which signs nothing else: X.509 v3 after
 RFC 5280, keys on curve P-256 (RFC 5480), names and addresses as subject alternative names (RFC 9525).
@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple
 
 from cryptography import x509
@@ -27,6 +28,12 @@ LIFETIME = timedelta(days=3650)
 SLACK = timedelta(days=1)
 
 
+_EXTENDED: dict[str, x509.ObjectIdentifier] = {
+    "server": ExtendedKeyUsageOID.SERVER_AUTH,
+    "client": ExtendedKeyUsageOID.CLIENT_AUTH,
+}
+
+
 class KeyPair(NamedTuple):
     """A certificate and its private key, both PEM."""
 
@@ -39,6 +46,13 @@ def authority(store: SecretStore) -> KeyPair:
     return _split(store.get(AUTHORITY, _make_authority))
 
 
+class Usage(StrEnum):
+    """What a certificate may be shown for."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
 def server_certificate(
     store: SecretStore, node: str, names: Iterable[str], addresses: Iterable[str]
 ) -> KeyPair:
@@ -46,11 +60,22 @@ def server_certificate(
 
     `addresses` are plain, of both families.
     """
-    alternatives = [*sorted(set(names)), *sorted(set(addresses))]
+    return certificate(store, "backup-server", Usage.SERVER, node, (*names, *addresses))
+
+
+def certificate(
+    store: SecretStore, purpose: str, usage: Usage, node: str, alternatives: Iterable[str] = ()
+) -> KeyPair:
+    """A node's certificate for one purpose, which says the node's name and nothing of other purposes.
+
+    `alternatives` are names and plain addresses; a client's needs none: its server knows it by the node's name.
+    """
+    named = [*sorted({one for one in alternatives if not _is_address(one)})]
+    named += sorted({one for one in alternatives if _is_address(one)})
     signer = authority(store)
-    made_of = hashlib.sha256("\n".join([signer.certificate, *alternatives]).encode()).hexdigest()[:12]
+    made_of = hashlib.sha256("\n".join([signer.certificate, *named]).encode()).hexdigest()[:12]
     return _split(
-        store.get(f"backup-server-{node}-{made_of}.pem", lambda: _make_server(signer, node, alternatives))
+        store.get(f"{purpose}-{node}-{made_of}.pem", lambda: _make_certificate(signer, usage, node, named))
     )
 
 
@@ -74,13 +99,13 @@ def _make_authority() -> bytes:
     return _join(certificate, key)
 
 
-def _make_server(signer: KeyPair, node: str, alternatives: list[str]) -> bytes:
+def _make_certificate(signer: KeyPair, usage: Usage, node: str, alternatives: list[str]) -> bytes:
     signer_key = serialization.load_pem_private_key(signer.key.encode(), None)
     if not isinstance(signer_key, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{AUTHORITY} in the secret store holds no key on an elliptic curve")
     signer_certificate = x509.load_pem_x509_certificate(signer.certificate.encode())
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(_name(node))
         .issuer_name(signer_certificate.subject)
@@ -90,16 +115,19 @@ def _make_server(signer: KeyPair, node: str, alternatives: list[str]) -> bytes:
         .not_valid_after(signer_certificate.not_valid_after_utc)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.SubjectAlternativeName([_alternative(one) for one in alternatives]), critical=False
-        )
+        .add_extension(x509.ExtendedKeyUsage([_EXTENDED[usage]]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer_key.public_key()), critical=False
         )
-        .sign(signer_key, hashes.SHA256())
     )
-    return _join(certificate, key)
+    if alternatives:
+        names = x509.SubjectAlternativeName([_alternative(one) for one in alternatives])
+        builder = builder.add_extension(names, critical=False)
+    return _join(builder.sign(signer_key, hashes.SHA256()), key)
+
+
+def _is_address(text: str) -> bool:
+    return isinstance(_alternative(text), x509.IPAddress)
 
 
 def _alternative(text: str) -> x509.GeneralName:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from deploy.backup.certificates import authority
 from deploy.backup.credentials import repository_password, repository_url
+from deploy.backup.databases.adapters import dump_entry
 from deploy.here import render
 from deploy.hoststate.files import File
 from deploy.secrets import SecretStore
+from inventories.backups.records import Method
 from inventories.hosts import BACKUP_PORT, BackupJob, HostData
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -21,6 +23,8 @@ USER = "jizuo-backup"
 CONFIGURATION = "/etc/jizuo/backup"
 KEYS = f"{CONFIGURATION}/keys"
 LIBRARY = "/usr/local/lib/jizuo/jizuo_backup"
+#: Where a job dumps databases to. Not below its cache, which restic leaves out of every snapshot.
+DUMPS = "/var/lib/jizuo/backup/dumps"
 #: Of these a client has what its policies need and nothing else: no key outlives its policy or its copy.
 EXCLUSIVE = (
     f"{CONFIGURATION}/*.json",
@@ -139,10 +143,14 @@ def job_files(
                 "megabits": job.bandwidth.get(node, 0),
             }
         )
+    dumps = f"{DUMPS}/{job.policy}"
+    dumped = [one for one in job.databases if one.method is Method.DUMP]
     configuration = {
         "policy": job.policy,
         "host": client.name,
-        "paths": job.paths,
+        # The job's dumps are part of its snapshots.
+        "paths": [*job.paths, *([dumps] if dumped else [])],
+        "dumps": [{**dump_entry(one), "file": f"{dumps}/{dump_entry(one)['file']}"} for one in dumped],
         "exclude": job.exclude,
         "rpo_seconds": job.rpo,
         "window": job.window,

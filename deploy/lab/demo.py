@@ -21,6 +21,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from deploy.lab import databases
 from deploy.lab import lab as labs
 from deploy.lab.cli import check_name, parse_management
 from deploy.lab.failover import INTERVAL, plane_failover
@@ -249,6 +250,7 @@ class Demo:
                     f"jizuo-backup@{policy.id}.service",
                 ]
                 subprocess.run(command, check=True, capture_output=True, timeout=300)
+        databases.hurry(self.lab)
         # Monitoring learns of it now, not at the next turn of its timer: no drill begins while an alert is critical.
         self.check_on_operations("backup")
         records = self.check("backup")

@@ -38,6 +38,20 @@ class Verification(NamedTuple):
     sample_bytes: int
 
 
+class Dump(NamedTuple):
+    """A database, and how its engine's own tool dumps it; `{file}` in the command is where to.
+
+    `file` is the whole path of the dump; `tested` says whether the kit's tests ran this tool on the product.
+    """
+
+    engine: str
+    name: str
+    instance: str
+    tested: bool
+    file: str
+    command: tuple[str, ...]
+
+
 class Configuration(NamedTuple):
     """One policy on one client; the first repository is the primary one, the others are copies.
 
@@ -54,6 +68,7 @@ class Configuration(NamedTuple):
     verify: Verification
     ca_file: str
     repositories: tuple[RepositoryPlace, ...]
+    dumps: tuple[Dump, ...] = ()
 
     @property
     def primary(self) -> RepositoryPlace:
@@ -106,4 +121,9 @@ def _configuration(content: dict[str, Any]) -> Configuration:
         verify=Verification(**{field: int(content["verify"][field]) for field in Verification._fields}),
         ca_file=content["ca_file"],
         repositories=repositories,
+        dumps=_dumps(content),
     )
+
+
+def _dumps(content: dict[str, Any]) -> tuple[Dump, ...]:
+    return tuple(Dump(**{**one, "command": tuple(one["command"])}) for one in content.get("dumps", ()))

@@ -7,14 +7,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from . import manifest
+from . import dumps, manifest
 from .configuration import RepositoryPlace
 from .restic import Done, JobError, Restic, failure, messages
 from .running import NAMED, Running
 from .state import now, text
 
 #: What is wrong here and would be the same with any repository: no other one is tried.
-OWN_REASONS = ("empty_source", "disk_full", "os", "no_program")
+OWN_REASONS = ("empty_source", "disk_full", "os", "no_program", "dump")
 #: What a snapshot's tag begins with that says which other snapshot is partial: `partial=` and its id.
 PARTIAL = "partial="
 
@@ -38,9 +38,10 @@ def back_up(run: Running) -> str:
 
 
 def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
+    dumps.take(run.configuration.dumps)
     scanned_ns = int(began.timestamp() * 1e9)
     found = manifest.scan(run.configuration.paths, manifest.read_index(run.index_path))
-    if not found:
+    if not found.keys() - dumps.files_of(run.configuration.dumps):
         # An empty source is a disk that was not mounted or data that are lost, not a backup of nothing.
         raise JobError("empty_source", f"there is no file in {', '.join(run.configuration.paths)}")
     manifest.write_sums(run.sums_path, found, scanned_ns)

@@ -6,9 +6,9 @@ import os
 import sys
 from typing import Any
 
-from . import manifest, rotation
-from .configuration import RepositoryPlace
-from .restic import DAMAGE, JobError, damaged_packs, failure, listed_as, pattern_of
+from . import dumps, manifest, rotation
+from .configuration import Dump, RepositoryPlace
+from .restic import DAMAGE, JobError, Restic, damaged_packs, failure, listed_as, pattern_of
 from .running import NAMED, Running, names_of, remove_tree
 from .state import now, seconds_since, text
 
@@ -129,3 +129,22 @@ def _restore_test(run: Running, place: RepositoryPlace, step: dict[str, Any]) ->
             f"{len(found.missing)} are missing: "
             f"{', '.join(names_of(found.mismatched + found.missing)[:3])}",
         )
+    for dump in configuration.dumps:
+        _dump_test(restic, snapshot, target, dump)
+    step["dumps"] = [dump.name for dump in configuration.dumps if dump.engine == "postgresql"]
+
+
+def _dump_test(restic: Restic, snapshot: str, target: str, dump: Dump) -> None:
+    """Bring a dump back from the repository and restore it into a cluster of its own."""
+    if dump.engine != "postgresql":
+        return  # there is no product here to restore it into; its file is compared like any other
+    includes = [
+        argument
+        for name in (dump.file, dump.file + dumps.ANSWERS)
+        for argument in ("--include", pattern_of(os.fsencode(name)))
+    ]
+    try:
+        restic.must("restore", "--no-lock", "--target", target, *includes, snapshot)
+        dumps.prove(dump, target + dump.file, f"{target}-cluster")
+    finally:
+        remove_tree(target)
