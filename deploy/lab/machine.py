@@ -29,6 +29,7 @@ TEST_PROGRAMS = {
     "age": "age",
     "chromium": "chromium",
     "curl": "curl",
+    "faketime": "faketime",
     "fping": "fping",
     "git": "git",
     "named-checkzone": "bind9-utils",
