@@ -159,6 +159,60 @@ def test_strange_answers(privileges: str, family: str) -> None:
     assert strange_hosts.DELAY <= late < strange_hosts.DELAY + 0.2, "counted from the request it answers"
 
 
+LOSS = """
+import asyncio, json
+from checks.availability.run import Limits, probe
+from checks.availability.targets import Kind, Target
+from inventories.records import Family
+from tests.checks import strange_hosts
+{before}
+async def main():
+    targets = [
+        Target(subject=a, check="icmp", kind=Kind.ICMP, family=Family("ipv6" if ":" in a else "ipv4"), address=a)
+        for a in {addresses!r}
+    ]
+    limits = Limits(echo_timeout=0.3, attempts=4, every=True, window={window})
+    found = await probe(targets, limits)
+    print(json.dumps([[p.outcome.reason, p.outcome.seconds, *p.tally] for p in found]))
+asyncio.run(main())
+"""
+
+
+@TUN
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_loss_is_counted_and_one_answer_is_enough(family: str) -> None:
+    """Reason, packets sent, packets answered; errors that a later answer contradicts are loss."""
+    expected = {
+        strange_hosts.WELL: (None, 4, 4),
+        strange_hosts.TWICE: (None, 4, 4),
+        strange_hosts.LOSSY: (None, 4, 3),
+        strange_hosts.FLAPPING: (None, 4, 1),
+        strange_hosts.UNREACHABLE: ("unreachable", 4, 0),
+        strange_hosts.GARBLED: ("timeout", 4, 0),
+    }
+    addresses = [strange_hosts.address(behaviour, family) for behaviour in expected]
+    program = LOSS.format(addresses=addresses, window=0.4, before="strange_hosts.start()")
+    rows = namespace.run("-c", program, setup="ip link set lo up")
+    assert [(reason, sent, answered) for reason, _, sent, answered, _ in rows] == list(expected.values())
+    for _, seconds, _, answered, total in rows:
+        assert total == pytest.approx(seconds * answered if answered else 0)
+
+
+@pytest.mark.parametrize("step", [-3600.0, -0.3, 0.3, 3600.0])
+def test_a_clock_that_is_set_does_not_show_in_the_round_trip_time(step: float) -> None:
+    """This machine's clock is everybody's: the program alone sees it jump while packets are under way."""
+    before = f"""
+import time, threading
+true, jumped = time.time, threading.Event()
+time.time = lambda: true() + ({step} if jumped.is_set() else 0.0)
+threading.Timer(0.15, jumped.set).start()
+"""
+    program = LOSS.format(addresses=LIVING[:4] * 50, window=0.3, before=before)
+    rows = namespace.run("-c", program, setup=namespace.DEAD_NETWORK)
+    assert {(reason, sent, answered) for reason, _, sent, answered, _ in rows} == {(None, 4, 4)}
+    assert all(0 < seconds < 0.2 for _, seconds, *_ in rows)
+
+
 @TUN
 def test_the_last_answer_ends_the_wait() -> None:
     late = [strange_hosts.address(strange_hosts.LATE, family) for family in ("ipv4", "ipv6")]
