@@ -33,7 +33,7 @@ def parse_records(files: Sequence[Path]) -> Parsed[list[Record]]:
 def parse_cycle(files: Sequence[Path]) -> Parsed[Cycle]:
     """Probe records that a check wrote, as one round; raises as :func:`parse_records`."""
     records, at, _ = parse_records(files)
-    return Parsed(Cycle(records, {}, {}, at or 0.0, 0.0, 0.0), at)
+    return Parsed(Cycle(records, {}, at or 0.0, 0.0, 0.0), at)
 
 
 def parse_inventory(files: Sequence[Path]) -> Parsed[Inventory]:

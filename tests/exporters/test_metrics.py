@@ -127,7 +127,7 @@ def test_a_dead_target_is_0_and_not_absent_and_says_why_only_while_it_fails(city
 
 def test_a_probe_that_could_not_be_made_is_no_success(city: City) -> None:
     records = [record("core-a", "icmp", Status.ERROR, family="ipv6", reason="not_permitted")]
-    found = samples(availability_metrics(Cycle(records, {}, {}, AT, 1, 30), places(city)))
+    found = samples(availability_metrics(Cycle(records, {}, AT, 1, 30), places(city)))
     assert value(found, "jizuo_probe_success", subject="core-a", family="ipv6") == 0
     assert value(found, "jizuo_probe_failure_info", reason="not_permitted") == 1
 
@@ -138,7 +138,7 @@ def test_targets_carry_level_and_county(city: City) -> None:
         record("core-a", "icmp", Status.PASS, 0.001, family="ipv4"),
         record("gone", "icmp", Status.PASS, 0.001, family="ipv4"),
     ]
-    found = samples(availability_metrics(Cycle(records, {}, {}, AT, 1, 30), places(city)))
+    found = samples(availability_metrics(Cycle(records, {}, AT, 1, 30), places(city)))
     assert value(found, "jizuo_probe_success", subject="yufang", level="village", county="360902") == 1
     assert value(found, "jizuo_probe_success", subject="core-a", level="city", county="") == 1
     assert value(found, "jizuo_probe_success", subject="gone", level="", county="") == 1
@@ -344,7 +344,7 @@ def all_families(city: City) -> dict[str, list[Metric]]:
     return {
         "inventory": inventory_metrics(city, places(city)),
         "coverage": coverage_metrics(city, records),
-        "availability": availability_metrics(Cycle(records, keys, {}, AT, 1.5, 30), places(city)),
+        "availability": availability_metrics(Cycle(records, totals, AT, 1.5, 30, 7), places(city)),
         "backup": backup_metrics(city, jobs),
         "security": security_metrics(controls, load_controls()),
         "health": health_metrics(readings, ReloadState(True, AT)),
