@@ -123,7 +123,7 @@ def _render(family: Family) -> tuple[list[bytes], list[bytes]]:
 
 def _number(value: float) -> str:
     """A number as prometheus-client writes it; most are such that Python writes them alike."""
-    return repr(float(value)) if 0 <= value < _PLAIN_FLOATS else floatToGoString(value)
+    return repr(float(value)) if 0 <= value < _PLAIN_FLOATS else str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
 class Exposition:

@@ -6,24 +6,23 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-
-from prometheus_client import Metric
 
 from checks.record import Record
 from exporters.collectors.availability import Cycle
 from exporters.collectors.health import health_metrics, process_metrics
 from exporters.deploys import parse_deploy
 from exporters.drills import parse_drills
-from exporters.exposition import Exposition
+from exporters.exposition import Exposition, Family
 from exporters.parsing import parse_cycle, parse_inventory, parse_records
 from exporters.parts import PARTS
 from exporters.probing import ProbeLoop
 from exporters.readings import Reading, Trouble
+from exporters.shards import WHOLE, Shard
 from exporters.snapshot import Inventory, Snapshot
 from exporters.sources import FileSource
 from exporters.web.server import ReloadState
@@ -47,6 +46,8 @@ class Collectors(NamedTuple):
         interval: Seconds between two rounds of probes.
         timeout: Seconds that one probe may take.
         max_age: The age in seconds at which a collector's records are stale, by collector.
+        packets: Echo requests to a target in each round.
+        shard: The part of the city that is probed here.
     """
 
     inventory: Path
@@ -58,6 +59,8 @@ class Collectors(NamedTuple):
     interval: float
     timeout: float
     max_age: dict[str, float]
+    packets: int = 3
+    shard: Shard = WHOLE
 
 
 class Monitor:
@@ -70,8 +73,11 @@ class Monitor:
         self._collectors = collectors
         self._reload_state = reload_state
         self._changed = asyncio.Event()
-        self._inventory = FileSource(collectors.inventory, parse_inventory, pattern="*")
-        self._rounds = ProbeLoop(collectors.interval, collectors.timeout, self._changed.set)
+        parse = partial(parse_inventory, shard=collectors.shard)
+        self._inventory = FileSource(collectors.inventory, parse, pattern="*")
+        self._rounds = ProbeLoop(
+            collectors.interval, collectors.timeout, self._changed.set, collectors.packets
+        )
         self._cycles = FileSource(
             collectors.records / "availability.json", parse_cycle, collectors.max_age.get("availability")
         )
@@ -177,7 +183,7 @@ class Monitor:
             self.exposition.replace("process", process_metrics())
             self.exposition.publish()
 
-    def _replace(self, name: str, families: Callable[[], list[Metric]]) -> None:
+    def _replace(self, name: str, families: Callable[[], Sequence[Family]]) -> None:
         """Renders one part. One that fails is left out and said to have failed; the others stay up."""
         self._failed.pop(name, None)
         try:

@@ -80,9 +80,7 @@ class ProbeLoop:
     def _count(self, targets: Sequence[Target], probed: Sequence[Probed]) -> list[Record]:
         """The records of a round; what they add to each target's totals. Targets that are gone are forgotten."""
         at = timestamp()
-        records = [
-            record_of(target, one.outcome, at) for target, one in zip(targets, probed, strict=True)
-        ]
+        records = [record_of(target, one.outcome, at) for target, one in zip(targets, probed, strict=True)]
         totals = {}
         for record, one in zip(records, probed, strict=True):
             key = key_of(record)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from checks.availability.targets import Target
+from checks.availability.targets import Target, Unprobed
 from checks.drills.record import DrillRecord
 from checks.record import Record
 from exporters.collectors.availability import Cycle
@@ -17,11 +17,21 @@ from inventories.records import City
 
 
 class Inventory(NamedTuple):
-    """A city with what is derived from it once: its probes' targets and where every subject stands."""
+    """A city with what is derived from it once.
+
+    Attributes:
+        city: What exists.
+        targets: The targets that this exporter probes.
+        where: Where every node and system stands.
+        unprobed: What nobody probes, and why.
+        is_whole: Whether the targets are all of the city's.
+    """
 
     city: City
     targets: Sequence[Target]
     where: Mapping[str, Place]
+    unprobed: Sequence[Unprobed] = ()
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,9 @@ def _endpoint_targets(city: City, plan: AddressPlan, system: System, endpoint: s
     node = url.hostname or ""
     elsewhere = node not in city.nodes
     if elsewhere and ("." not in node or kind is Kind.DNS):
-        raise EndpointError(f"{where}: {node!r} is no node of nodes.csv, and no DNS name of what stands elsewhere")
+        raise EndpointError(
+            f"{where}: {node!r} is no node of nodes.csv, and no DNS name of what stands elsewhere"
+        )
     if port is None:
         if kind not in DEFAULT_PORTS:
             raise EndpointError(f"{where}: no port; write {kind}://{node}:PORT")

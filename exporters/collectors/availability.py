@@ -108,7 +108,9 @@ def availability_metrics(cycle: Cycle, where: Mapping[str, Place]) -> list[Famil
             "How long the target took to answer in the last cycle; the mean of an ICMP target's packets.",
             duration,
         ),
-        Series("info", "jizuo_probe_failure", "Why a target did not answer; only while it does not.", failing),
+        Series(
+            "info", "jizuo_probe_failure", "Why a target did not answer; only while it does not.", failing
+        ),
         *_counters(counted),
         *_cycle_metrics(cycle),
     ]

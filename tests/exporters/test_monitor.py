@@ -248,7 +248,7 @@ def test_a_round_that_fails_keeps_the_last_for_a_while(monkeypatch: pytest.Monke
         await asyncio.sleep(0.7)
         task.cancel()
 
-    asyncio.run(scenario(lambda: monkeypatch.setattr(probing, "probe_all", broken)))
+    asyncio.run(scenario(lambda: monkeypatch.setattr(probing, "probe", broken)))
     assert loop.reading.trouble is Trouble.FAILED
     assert "no more sockets" in loop.reading.message
     assert loop.reading.value is None  # three intervals later the last round tells nothing
