@@ -13,7 +13,7 @@ import aiohttp
 from checks.record import Record, Status, timestamp
 from inventories.records import Family
 
-from . import dns, http, tcp
+from . import dns, http, tcp, tls
 from .icmp import EchoSocket, NotPermitted, Pinger, Settled, Tally, open_socket
 from .names import Names, Resolver
 from .outcome import UNKNOWN, Outcome, Reason, of_error
@@ -300,6 +300,8 @@ def _cut_off(begun: bool, deadline: float) -> Outcome:
 async def _probe(target: Target, address: str, session: aiohttp.ClientSession, timeout: float) -> Outcome:
     if target.kind is Kind.TCP:
         return await tcp.connect(address, target.port, target.family, timeout)
+    if target.kind is Kind.TLS:
+        return await tls.connect(address, target.port, target.family, target.host, timeout)
     if target.kind is Kind.DNS:
         return await dns.ask(address, target.port, target.family, target.questions, timeout)
     return await http.request(
