@@ -118,6 +118,14 @@ def _served(command: Callable[..., None]) -> Callable[..., None]:
             help="Echo requests to a target in a round; loss is counted over all of them.",
         ),
         click.option(
+            "--inspect-interval",
+            "inspect",
+            type=Duration(),
+            default="10m",
+            show_default=True,
+            help="Between two looks at certificates, cipher suites and IPv6 readiness.",
+        ),
+        click.option(
             "--shard",
             type=ShardType(),
             default=WHOLE,
@@ -201,6 +209,7 @@ def _serve(
     interval: float,
     timeout: float,
     packets: int,
+    inspect: float,
     shard: Shard,
     probe: bool,
     max_age: dict[str, float],
@@ -231,6 +240,7 @@ def _serve(
         timeout=timeout,
         max_age=max_age,
         packets=packets,
+        inspect=inspect,
         shard=shard,
     )
 

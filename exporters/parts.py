@@ -10,6 +10,7 @@ from exporters.collectors.availability import availability_metrics, unprobed_met
 from exporters.collectors.backup import backup_metrics
 from exporters.collectors.database import database_metrics
 from exporters.collectors.drill import drill_metrics
+from exporters.collectors.inspection import inspection_metrics
 from exporters.collectors.inventory import coverage_metrics, inventory_metrics
 from exporters.collectors.security import security_metrics
 from exporters.deploys import deploy_metrics
@@ -32,6 +33,11 @@ class PartOfExposition(NamedTuple):
 def _availability(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     cycle = snapshot.availability.value if snapshot.availability else None
     return availability_metrics(cycle, inventory.where) if cycle else []
+
+
+def _inspection(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
+    inspection = snapshot.inspection.value if snapshot.inspection else None
+    return inspection_metrics(inspection, inventory.where) if inspection else []
 
 
 def _excluded(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
@@ -77,6 +83,9 @@ PARTS = {
     ),
     "availability": PartOfExposition(
         lambda snapshot: (snapshot.inventory.value, snapshot.availability), _availability
+    ),
+    "inspection": PartOfExposition(
+        lambda snapshot: (snapshot.inventory.value, snapshot.inspection), _inspection
     ),
     "excluded": PartOfExposition(lambda snapshot: (snapshot.inventory.value,), _excluded),
     "backup": PartOfExposition(lambda snapshot: (snapshot.inventory.value, snapshot.backup), _backup),

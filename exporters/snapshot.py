@@ -10,6 +10,7 @@ from checks.availability.targets import Target, Unprobed
 from checks.drills.record import DrillRecord
 from checks.record import Record
 from exporters.collectors.availability import Cycle
+from exporters.collectors.inspection import Inspection
 from exporters.deploys import DeployRecord
 from exporters.places import Place
 from exporters.readings import Reading
@@ -40,6 +41,7 @@ class Snapshot:
 
     inventory: Reading[Inventory]
     availability: Reading[Cycle] | None = None
+    inspection: Reading[Inspection] | None = None
     backup: Reading[list[Record]] | None = None
     security: Reading[list[Record]] | None = None
     drill: Reading[list[DrillRecord]] | None = None

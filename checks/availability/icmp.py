@@ -181,28 +181,34 @@ class Pinger:
         self._waiting = [_Waiting(index, address) for index, address in enumerate(addresses)]
         self._settled, self._every = settled, every
         self._left = len(addresses)
+        try:
+            await self._send_all(attempts, timeout, pause)
+        finally:  # whoever has answered has answered, even when the run is cut off
+            for waiting in self._waiting:
+                if waiting.answered:
+                    self._finish(waiting, self._outcome_of(waiting))
+        silent = Outcome(None, f"no answer to {attempts} echo requests of {timeout:g} s", Reason.TIMEOUT)
+        for waiting in self._waiting:
+            self._finish(waiting, waiting.error or silent)
+
+    async def _send_all(self, attempts: int, timeout: float, pause: float) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         for attempt in range(attempts):
             if not self._left:
                 break
             await self._send_round(attempt)
-            if not every or attempt == attempts - 1:
+            if not self._every or attempt == attempts - 1:
                 await self._read_until(loop.time() + timeout, attempt + 1)
             else:
                 await self._read_until(begun + (attempt + 1) * pause)
-        silent = Outcome(None, f"no answer to {attempts} echo requests of {timeout:g} s", Reason.TIMEOUT)
-        for waiting in self._waiting:
-            self._finish(waiting, self._outcome_of(waiting, silent))
 
     def tallies(self) -> list[Tally]:
         """How many packets went to each address and came back, in the order of the addresses."""
         return [waiting.tally() for waiting in self._waiting]
 
-    def _outcome_of(self, waiting: _Waiting, silent: Outcome) -> Outcome:
+    def _outcome_of(self, waiting: _Waiting) -> Outcome:
         sent, answered, seconds = waiting.tally()
-        if not answered:
-            return waiting.error or silent
         return Outcome(seconds / answered, f"{answered} of {sent} echo requests answered")
 
     async def _send_round(self, attempt: int) -> None:

@@ -61,9 +61,16 @@ class Names:
 
     def _ready(self) -> dns.asyncresolver.Resolver:
         if self._resolver is None:
-            self._resolver = dns.asyncresolver.Resolver(configure=self._given is None)
-            self._resolver.cache = None
-            if self._given is not None:
-                self._resolver.nameservers = list(self._given.servers)
-                self._resolver.port = self._given.port
+            self._resolver = asking(self._given)
         return self._resolver
+
+
+def asking(given: Resolver | None) -> dns.asyncresolver.Resolver:
+    """A resolver that remembers nothing: of the machine's name servers (resolv.conf(5), read now) or those given."""
+    resolver = dns.asyncresolver.Resolver(configure=given is None)
+    resolver.cache = None
+    resolver.search = []
+    if given is not None:
+        resolver.nameservers = list(given.servers)
+        resolver.port = given.port
+    return resolver

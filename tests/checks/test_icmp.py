@@ -172,7 +172,7 @@ async def main():
         for a in {addresses!r}
     ]
     limits = Limits(echo_timeout=0.3, attempts=4, every=True, window={window})
-    found = await probe(targets, limits)
+    found = await probe(targets, limits, deadline={deadline})
     print(json.dumps([[p.outcome.reason, p.outcome.seconds, *p.tally] for p in found]))
 asyncio.run(main())
 """
@@ -191,11 +191,19 @@ def test_loss_is_counted_and_one_answer_is_enough(family: str) -> None:
         strange_hosts.GARBLED: ("timeout", 4, 0),
     }
     addresses = [strange_hosts.address(behaviour, family) for behaviour in expected]
-    program = LOSS.format(addresses=addresses, window=0.4, before="strange_hosts.start()")
+    program = LOSS.format(addresses=addresses, window=0.4, deadline=None, before="strange_hosts.start()")
     rows = namespace.run("-c", program, setup="ip link set lo up")
     assert [(reason, sent, answered) for reason, _, sent, answered, _ in rows] == list(expected.values())
     for _, seconds, _, answered, total in rows:
         assert total == pytest.approx(seconds * answered if answered else 0)
+
+
+def test_what_has_answered_counts_when_a_round_is_cut_off() -> None:
+    program = LOSS.format(addresses=[*LIVING, *SILENT], window=20, deadline=1.0, before="")
+    rows = namespace.run("-c", program, setup=namespace.DEAD_NETWORK)
+    reasons = [reason for reason, *_ in rows]
+    assert reasons == [None] * len(LIVING) + ["timeout"] * len(SILENT)
+    assert all(0 < sent < 4 for _, _, sent, _, _ in rows)
 
 
 @pytest.mark.parametrize("step", [-3600.0, -0.3, 0.3, 3600.0])
@@ -207,7 +215,7 @@ true, jumped = time.time, threading.Event()
 time.time = lambda: true() + ({step} if jumped.is_set() else 0.0)
 threading.Timer(0.15, jumped.set).start()
 """
-    program = LOSS.format(addresses=LIVING[:4] * 50, window=0.3, before=before)
+    program = LOSS.format(addresses=LIVING[:4] * 50, window=0.3, deadline=None, before=before)
     rows = namespace.run("-c", program, setup=namespace.DEAD_NETWORK)
     assert {(reason, sent, answered) for reason, _, sent, answered, _ in rows} == {(None, 4, 4)}
     assert all(0 < seconds < 0.2 for _, seconds, *_ in rows)
