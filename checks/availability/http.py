@@ -88,20 +88,26 @@ async def request(
             ) as response:
                 read = len(await read_body(response.content))
         return _outcome_of(response, time.perf_counter() - started, read)
-    except aiohttp.ClientConnectorCertificateError as error:
-        return Outcome(None, f"certificate: {error.certificate_error}", Reason.CERTIFICATE)
-    except aiohttp.ClientSSLError as error:
-        return Outcome(None, f"TLS: {error}", Reason.CERTIFICATE)
-    except aiohttp.ServerDisconnectedError:
-        return Outcome(None, "the server closed the connection without an answer", Reason.RESET)
-    except aiohttp.ClientPayloadError as error:
-        return Outcome(None, f"the answer broke off: {error}", Reason.RESET)
-    except aiohttp.ClientResponseError as error:
-        return Outcome(None, f"not HTTP: {error.message}", Reason.WRONG_ANSWER)
-    except OSError as error:  # TimeoutError and aiohttp.ClientOSError are OSErrors
-        return of_error(error)
-    except aiohttp.ClientError as error:
-        return Outcome(None, str(error), Reason.WRONG_ANSWER)
+    except (aiohttp.ClientError, OSError) as error:
+        return of_client_error(error)
+
+
+def of_client_error(error: aiohttp.ClientError | OSError) -> Outcome:
+    """The outcome that an error of aiohttp's client, or of the socket below it, stands for."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return Outcome(None, f"certificate: {error.certificate_error}", Reason.CERTIFICATE)
+        case aiohttp.ClientSSLError():
+            return Outcome(None, f"TLS: {error}", Reason.CERTIFICATE)
+        case aiohttp.ServerDisconnectedError():
+            return Outcome(None, "the server closed the connection without an answer", Reason.RESET)
+        case aiohttp.ClientPayloadError():
+            return Outcome(None, f"the answer broke off: {error}", Reason.RESET)
+        case aiohttp.ClientResponseError():
+            return Outcome(None, f"not HTTP: {error.message}", Reason.WRONG_ANSWER)
+        case OSError():  # TimeoutError and aiohttp.ClientOSError are OSErrors
+            return of_error(error)
+    return Outcome(None, str(error), Reason.WRONG_ANSWER)
 
 
 async def read_body(content: aiohttp.StreamReader) -> bytes:

@@ -25,8 +25,8 @@ from inventories.records import Family
 
 from . import http
 from .names import Resolver, asking
-from .outcome import Outcome, Reason, of_error
-from .readiness import Assessment, Measured, Page, Zone, assessment, not_deployed, records_of
+from .outcome import Outcome, Reason
+from .readiness import Assessment, Measured, Page, Zone, assessment, broken, not_deployed, records_of
 from .targets import Kind, Target
 
 #: Requests over each family, in turn; the median counts.
@@ -54,7 +54,12 @@ async def assess(
 
     async def one(pair: dict[Family, Target]) -> list[Record]:
         async with turns:
-            return records_of(await measure(pair, timeout, resolver), by)
+            try:
+                return records_of(await measure(pair, timeout, resolver), by)
+            except (
+                Exception
+            ) as error:  # a server that breaks this in a way nobody thought of stops no other's
+                return broken(pair[Family.IPV6].subject, f"{type(error).__name__}: {error}")
 
     done = await asyncio.gather(*(one(pair) for pair in pages.values() if Family.IPV6 in pair))
     absent = {subject for (subject, _), pair in pages.items() if Family.IPV6 not in pair}
@@ -223,10 +228,10 @@ async def _fetch(
             if response.status >= _GOOD:
                 return Outcome(None, f"status {response.status}", Reason.BAD_STATUS)
             text = body.decode(response.get_encoding() if response.charset else "utf-8", "replace")
-    except OSError as error:
-        return of_error(error)
-    except (aiohttp.ClientError, LookupError) as error:
-        return Outcome(None, f"{type(error).__name__}: {error}", Reason.WRONG_ANSWER)
+    except (aiohttp.ClientError, OSError) as error:
+        return http.of_client_error(error)
+    except LookupError as error:  # a charset that nobody knows
+        return Outcome(None, str(error), Reason.WRONG_ANSWER)
     tcp = moments.get("connected", begun) - begun
     return _Sample(tcp, first - begun, time.perf_counter() - begun, text)
 

@@ -122,6 +122,11 @@ def not_deployed(subject: str) -> list[Record]:
     return [_record(subject, Verdict("score", False, 0.0, said, "not_deployed"))]
 
 
+def broken(subject: str, error: str) -> list[Record]:
+    """The records of a system whose assessment itself failed."""
+    return [_record(subject, Verdict("score", None, None, f"the assessment broke: {error}", "fault"))]
+
+
 def _record(subject: str, verdict: Verdict) -> Record:
     status = Status.ERROR if verdict.met is None else Status.PASS if verdict.met else Status.FAIL
     return Record(
