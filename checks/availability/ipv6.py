@@ -86,8 +86,10 @@ async def measure(pair: dict[Family, Target], timeout: float, resolver: Resolver
     """
     name = pair[Family.IPV6].host
     ask = asking(resolver)
-    addresses, resolution = await _addresses(ask, name, "AAAA", timeout)
-    zones = await _zones(ask, name, timeout, resolver.port if resolver else 53)
+    (addresses, resolution), zones = await asyncio.gather(
+        _addresses(ask, name, "AAAA", timeout),
+        _zones(ask, name, timeout, resolver.port if resolver else 53),
+    )
     pages, bodies = await _pages(pair, ask, timeout)
     links, broken = 0, list[str]()
     if not pages[Family.IPV6].reason:
@@ -113,19 +115,23 @@ async def _addresses(
 
 async def _zones(ask: dns.asyncresolver.Resolver, name: str, timeout: float, port: int) -> list[Zone]:
     """The zones above a name that have name servers of their own, and how those answer over IPv6."""
-    zones = []
-    above = dns.name.from_text(name)
-    while len(above) > 1:  # the root itself is not a city's to assess
-        try:
-            servers = [r.target.to_text() for r in await ask.resolve(above, "NS", lifetime=timeout)]
-        except (dns.exception.DNSException, OSError):
-            servers = []
-        if servers:
-            states = await asyncio.gather(*(_server(ask, above, one, timeout, port) for one in servers))
-            answering = sum(answered for _, answered in states)
-            zones.append(Zone(above.to_text(), len(servers), sum(has for has, _ in states), answering))
-        above = above.parent()
-    return zones
+    above = [dns.name.from_text(name)]
+    while len(above[-1]) > 2:  # the root itself is not a city's to assess
+        above.append(above[-1].parent())
+    zones = await asyncio.gather(*(_zone(ask, one, timeout, port) for one in above))
+    return [zone for zone in zones if zone is not None]
+
+
+async def _zone(
+    ask: dns.asyncresolver.Resolver, name: dns.name.Name, timeout: float, port: int
+) -> Zone | None:
+    try:
+        servers = [record.target.to_text() for record in await ask.resolve(name, "NS", lifetime=timeout)]
+    except (dns.exception.DNSException, OSError):
+        return None
+    states = await asyncio.gather(*(_server(ask, name, one, timeout, port) for one in servers))
+    answering = sum(answered for _, answered in states)
+    return Zone(name.to_text(), len(servers), sum(has for has, _ in states), answering)
 
 
 async def _server(

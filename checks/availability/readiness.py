@@ -13,6 +13,8 @@ import msgspec
 from checks.record import Record, Status, timestamp
 from inventories.records import Family
 
+from .outcome import UNKNOWN
+
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a part of the assessment is met; see ipv6.toml."""
@@ -145,7 +147,8 @@ def _verdicts(measured: Measured, limits: Limits) -> list[Verdict]:
     four, six = measured.pages[Family.IPV4], measured.pages[Family.IPV6]
     both = not four.reason and not six.reason
     verdicts = [_addresses(measured), _authority(measured.zones)]
-    verdicts.append(Verdict("reachable", not six.reason, None, six.evidence, six.reason))
+    met = None if six.reason in UNKNOWN else not six.reason
+    verdicts.append(Verdict("reachable", met, None, six.evidence, six.reason))
     for part in ("tcp", "first_byte", "page"):
         if not both:
             verdicts.append(_untold(part, four, six))
@@ -165,7 +168,8 @@ def _verdicts(measured: Measured, limits: Limits) -> list[Verdict]:
 def _untold(part: str, four: Page, six: Page) -> Verdict:
     """Without a page over IPv6 nothing of it is met; without one over IPv4 there is nothing to compare with."""
     if six.reason:
-        return Verdict(part, False, None, f"no page over IPv6: {six.evidence}", six.reason)
+        met = None if six.reason in UNKNOWN else False
+        return Verdict(part, met, None, f"no page over IPv6: {six.evidence}", six.reason)
     return Verdict(part, None, None, f"no page over IPv4 to compare with: {four.evidence}", four.reason)
 
 
@@ -200,7 +204,7 @@ def _content(four: Page, six: Page, limits: Limits) -> Verdict:
 
 def _links(measured: Measured, six: Page, limits: Limits) -> Verdict:
     if six.reason:
-        return Verdict("links", False, None, f"no page over IPv6: {six.evidence}", six.reason)
+        return _untold("links", six, six)
     if not measured.links:
         return Verdict("links", True, 1.0, "the page has no inner links")
     share = 1 - len(measured.broken) / measured.links

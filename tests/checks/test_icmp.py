@@ -95,6 +95,13 @@ def test_many_targets_with_a_third_dead_are_bounded_and_the_living_unharmed() ->
     assert max(float(str(found[address][2])) for address in living) < 0.25
 
 
+def test_a_city_that_is_dead_as_a_whole_ends_in_time() -> None:
+    silent = [f"192.0.2.{i}" for i in range(2, 250)] + [f"2001:db8:1::{i:x}" for i in range(2, 1500)]
+    program = LOSS.format(addresses=silent, window=2.0, deadline=20, before="")
+    rows = namespace.run("-c", program)
+    assert [row[:1] + row[2:4] for row in rows] == [["timeout", 4, 0]] * len(silent)
+
+
 def test_a_deadline_keeps_what_has_answered() -> None:
     found = probe([*LIVING[:3], *SILENT], namespace.RAW, deadline=0.4)
     assert [found[address][0] for address in LIVING[:3]] == ["pass"] * 3
