@@ -77,6 +77,11 @@ def _labels(subject: str, check: str, family: str, level: str, county: str) -> s
     )
 
 
+@lru_cache(_REMEMBERED)
+def _failure_labels(subject: str, check: str, family: str, reason: str) -> str:
+    return label_text({"subject": subject, "check": check, "family": family, "reason": reason})
+
+
 def availability_metrics(cycle: Cycle, where: Mapping[str, Place]) -> list[Family]:
     """The families of one round: a target that does not answer is 0, and stays.
 
@@ -94,8 +99,8 @@ def availability_metrics(cycle: Cycle, where: Mapping[str, Place]) -> list[Famil
             success.append((labels, 1))
         else:
             success.append((labels, 0))
-            named = {"subject": record.subject, "check": record.check, "family": record.family}
-            failing.append((label_text({**named, "reason": record.reason or "unknown"}), 1))
+            why = record.reason or "unknown"
+            failing.append((_failure_labels(record.subject, record.check, record.family, why), 1))
         if isinstance(record.value, (int, float)):
             duration.append((labels, record.value))
         if total := cycle.totals.get(key_of(record)):

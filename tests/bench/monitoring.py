@@ -77,6 +77,7 @@ class Measured(NamedTuple):
     """What some cycles of the exporter cost."""
 
     cpu_per_cycle: float
+    cpu_per_probe: float
     series: int
     probes: int
     seconds_per_cycle: float
@@ -100,8 +101,10 @@ def main(arguments: Sequence[str] = ()) -> int:
     targets = targets_of(city, build_plan(city))
     ports = sorted({target.port for target in targets if target.port})
     with _running([sys.executable, "-c", SERVER, *map(str, ports)], "ready"):
-        _probing(targets)
+        peers = _probing(targets)
         calm = _exporter("all alive", cycles)
+        for peer, cost in peers.items():
+            _say(f"CPU of {peer} to jizuo, a probe", f"{cost / calm.cpu_per_probe * 1000:8.1f}")
         scraped = _exporter("all alive, scraped ten times a second", cycles, scrape=True)
         print(f"{'p99 of round-trip times, scraped to not':<52} {scraped.p99 / calm.p99:8.2f}")
         _kill(targets, 0.3)
@@ -191,8 +194,9 @@ def _cpu_of(work: object) -> float:
 # Probes.
 
 
-def _probing(targets: Sequence[Target]) -> None:
-    """CPU-seconds for 1,000 probes of blackbox_exporter and fping, on some of the city's addresses."""
+def _probing(targets: Sequence[Target]) -> dict[str, float]:
+    """CPU-seconds for 1,000 probes of fping and blackbox_exporter, on some of the city's addresses."""
+    costs: dict[str, float] = {}
     pinged = [target for target in targets if target.kind is Kind.ICMP]
     fping = os.environ.get("FPING") or shutil.which("fping")
     if fping:
@@ -208,7 +212,7 @@ def _probing(targets: Sequence[Target]) -> None:
                 capture_output=True,
                 check=False,
             )
-            cost = (_children() - used) / count * 1000
+            cost = costs[f"fping {family}"] = (_children() - used) / count * 1000
             _say(
                 f"fping {family}",
                 f"{cost:8.3f} CPU-s per 1,000 probes, {count / (time.monotonic() - begun):.0f} a second",
@@ -216,7 +220,7 @@ def _probing(targets: Sequence[Target]) -> None:
     blackbox = os.environ.get("BLACKBOX") or shutil.which("prometheus-blackbox-exporter")
     if not blackbox:
         print("prometheus-blackbox-exporter is not installed (Debian package of that name): no comparison")
-        return
+        return costs
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "blackbox.yml"
         config.write_text(
@@ -234,7 +238,9 @@ def _probing(targets: Sequence[Target]) -> None:
                 chosen = [t for t in targets if t.kind is kind]
                 chosen = (chosen * (SAMPLE // len(chosen) + 1))[:SAMPLE]
                 cost, series = _blackbox(pid, kind, chosen)
+                costs[f"blackbox_exporter {kind}"] = cost
                 _say(f"blackbox_exporter {kind}", f"{cost:8.3f} CPU-s per 1,000 probes, {series} series each")
+    return costs
 
 
 def _children() -> float:
@@ -330,7 +336,7 @@ def _exporter(name: str, cycles: int, scrape: bool = False) -> Measured:
         f"{statistics.median(scrapes) * 1000:8.2f} ms, {max(scrapes) * 1000:.2f} ms",
     )
     _say(f"jizuo, {name}: p99 of round-trip times", f"{p99 * 1e6:8.0f} µs")
-    return Measured(used / cycles, series, probed, seconds / cycles, p99)
+    return Measured(used / cycles, used / cycles / (packets + others), series, probed, seconds / cycles, p99)
 
 
 def _get(path: str, compressed: bool = False) -> bytes:
