@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         peers = _probing(targets)
         calm = _exporter("all alive", cycles)
         for peer, cost in peers.items():
-            _say(f"CPU of {peer} to jizuo, a probe", f"{cost / calm.cpu_per_probe * 1000:8.1f}")
+            _say(f"CPU of {peer} to jizuo, a probe", f"{cost / 1000 / calm.cpu_per_probe:8.1f}")
         scraped = _exporter("all alive, scraped ten times a second", cycles, scrape=True)
         print(f"{'p99 of round-trip times, scraped to not':<52} {scraped.p99 / calm.p99:8.2f}")
         _kill(targets, 0.3)

@@ -82,7 +82,7 @@ def _answers(packet: bytes) -> list[tuple[float, bytes]]:
         OTHER_SOURCE: [(0.0, _packet(router, source, echo))],
         UNREACHABLE: complaint,
         EXCEEDED: [(0.0, _packet(router, source, bytes([*exceeded, *bytes(6)]) + error))],
-        TWICE: [(0.0, good), (0.0, good)],
+        TWICE: [(0.0, good), (DELAY, good)],
         GARBLED: [(0.0, _packet(target, source, echo[:8] + bytes(len(echo) - 8)))],
         FALSE_ERROR: complaint,
         SHORT_ERROR: complaint,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checks.availability.icmp import _round_trip
 from checks.availability.icmp_packets import EchoPacket, checksum, parse
 from inventories.records import Family
 
@@ -178,7 +180,7 @@ async def main():
         Target(subject=a, check="icmp", kind=Kind.ICMP, family=Family("ipv6" if ":" in a else "ipv4"), address=a)
         for a in {addresses!r}
     ]
-    limits = Limits(echo_timeout=0.3, attempts=4, every=True, window={window})
+    limits = Limits(echo_timeout=0.6, attempts=4, every=True, window={window})
     found = await probe(targets, limits, deadline={deadline})
     print(json.dumps([[p.outcome.reason, p.outcome.seconds, *p.tally] for p in found]))
 asyncio.run(main())
@@ -203,6 +205,20 @@ def test_loss_is_counted_and_one_answer_is_enough(family: str) -> None:
     assert [(reason, sent, answered) for reason, _, sent, answered, _ in rows] == list(expected.values())
     for _, seconds, _, answered, total in rows:
         assert total == pytest.approx(seconds * answered if answered else 0)
+        assert not answered or seconds < 0.3, "an answer that comes twice counts once"
+
+
+@pytest.mark.parametrize("step", [0.0, 0.05, -0.0005, 3600.0, -3600.0])
+def test_a_stamp_counts_only_while_the_clock_was_let_alone(step: float) -> None:
+    """Sent 0.1 s ago, answered after 1 ms, read now; meanwhile the clock was set by a step."""
+    wall, monotonic = time.time(), time.monotonic()
+    seconds = _round_trip(wall - step - 0.1, monotonic - 0.1, wall - 0.099)
+    if abs(step) < 0.001:
+        assert seconds == pytest.approx(0.001 + step, abs=1e-5)
+    else:
+        assert 0.1 <= seconds < 0.2, (
+            "what the clock says is wrong, and what the other one says an upper bound"
+        )
 
 
 def test_what_has_answered_counts_when_a_round_is_cut_off() -> None:
