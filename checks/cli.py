@@ -15,6 +15,7 @@ from msgspec import structs
 from rich.console import Console
 
 from checks import backup_databases, table
+from checks.availability.ipv6 import assess
 from checks.availability.run import probe_all
 from checks.availability.targets import EndpointError, targets_of
 from checks.backup.judging import evaluate as evaluate_backups
@@ -26,7 +27,7 @@ from checks.security import run as security
 from checks.security.profile import Profile, ProfileError, load_profile
 from checks.security.waivers import Waiver, WaiverError, load_waivers
 from checks.ssh import management_of, shell_of, state_folder
-from checks.vantage import VantageError, default_vantage, probe_from
+from checks.vantage import VantageError, assess_from, default_vantage, probe_from
 from inventories.allocation import PlanError
 from inventories.cli import load_or_exit
 from inventories.hosts import linux_nodes
@@ -34,6 +35,8 @@ from inventories.plan import build_plan
 from inventories.records import City
 
 AVAILABILITY, SECURITY, BACKUP, EXTRANET = KINDS = ("availability", "security", "backup", "extranet")
+#: Asked for by name alone: it measures delays for minutes, and says how ready systems are, not whether they work.
+IPV6 = "ipv6"
 #: Seconds for a host from which others are probed, should all of them be silent.
 _PROBING = 300.0
 #: `--from`: probe from the machine that the command runs on.
@@ -58,6 +61,7 @@ Examples:
   jizuo check inventories/lab availability --format json
   jizuo check inventories/lab availability --from cloud-1
   jizuo check inventories/lab extranet
+  jizuo check inventories/lab ipv6
   jizuo check inventories/yichun availability --from local
   jizuo check /etc/jizuo/inventory security --out /var/lib/jizuo/records
 
@@ -71,7 +75,7 @@ else the lab's. waivers.toml and security-profile.toml in PATH waive findings
 and override the profile."""
 )
 @click.argument("path", type=click.Path(path_type=Path))
-@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.argument("kind", type=click.Choice((*KINDS, IPV6)), required=False)
 @click.option(
     "--format",
     "form",
@@ -97,13 +101,15 @@ and override the profile."""
 def check(
     path: Path, kind: str | None, form: str, vantage: str | None, out: Path | None, quiet: bool
 ) -> None:
-    """Audit the city in folder PATH: its availability, security, backups and extranet, or one of them.
+    """Audit the city in folder PATH: its availability, security, backups and extranet, or one kind.
 
     \b
     availability  every node and endpoint answers, in both families
     security      the controls of GB/T 22239-2019 level 3, on every host
     backup        every backup is fresh, copied and verified
     extranet      sessions, routes, planes and who reaches whom are as planned
+    ipv6          systems' readiness for IPv6 as assessors measure it; only
+                  when asked for
     """
     task = _prepare(path, kind, vantage)
     with _progress(f"checking {', '.join(task.kinds)}", quiet):
@@ -137,7 +143,7 @@ def _prepare(path: Path, kind: str | None, vantage: str | None) -> _Task:
     if vantage not in (None, LOCAL) and vantage not in city.nodes:
         _fail(f"--from {vantage}: no such node in {path}/nodes.csv; name one of them, or {LOCAL}")
     chosen = vantage or (default_vantage(city) if can_reach else None) or LOCAL
-    if not can_reach and (kinds != (AVAILABILITY,) or chosen != LOCAL):
+    if not can_reach and (kinds not in ((AVAILABILITY,), (IPV6,)) or chosen != LOCAL):
         _fail(
             f"{state}/ssh_config is not there, so no host can be reached; start the lab (jizuo lab up), or set "
             "JIZUO_STATE to the folder that holds ssh_config and ssh/audit"
@@ -152,6 +158,8 @@ async def _run(task: _Task) -> tuple[dict[str, list[Record]], list[str]]:
     jobs: list[Coroutine[None, None, dict[str, list[Record]]]] = []
     if AVAILABILITY in task.kinds:
         jobs.append(_availability(task))
+    if IPV6 in task.kinds:
+        jobs.append(_ipv6(task))
     if {SECURITY, BACKUP, EXTRANET} & set(task.kinds):
         jobs.append(_hosts(task))
     results: dict[str, list[Record]] = {}
@@ -166,7 +174,7 @@ async def _run(task: _Task) -> tuple[dict[str, list[Record]], list[str]]:
     problems += [
         f"{name}: the inventory has nothing to check" for name, found in results.items() if not found
     ]
-    return {kind: results[kind] for kind in KINDS if kind in results}, problems
+    return {kind: results[kind] for kind in (*KINDS, IPV6) if kind in results}, problems
 
 
 async def _availability(task: _Task) -> dict[str, list[Record]]:
@@ -174,6 +182,12 @@ async def _availability(task: _Task) -> dict[str, list[Record]]:
     if task.vantage == LOCAL:
         return {AVAILABILITY: await probe_all(targets)}
     return {AVAILABILITY: await probe_from(task.vantage, shell_of(task.state), targets)}
+
+
+async def _ipv6(task: _Task) -> dict[str, list[Record]]:
+    if task.vantage == LOCAL:
+        return {IPV6: await assess(targets_of(task.city, build_plan(task.city)))}
+    return {IPV6: await assess_from(task.vantage, shell_of(task.state))}
 
 
 async def _hosts(task: _Task) -> dict[str, list[Record]]:

@@ -15,6 +15,8 @@ from inventories.records import City, NodeRole
 REMOTE_COMMAND = (
     "sudo -n /opt/jizuo/bin/jizuo check /etc/jizuo/inventory availability --from local --format json"
 )
+#: Names and pages need no right of root.
+REMOTE_IPV6_COMMAND = "/opt/jizuo/bin/jizuo check /etc/jizuo/inventory ipv6 --from local --format json"
 
 
 class VantageError(Exception):
@@ -38,21 +40,30 @@ async def probe_from(node: str, shell: SecureShell, targets: Sequence[Target]) -
         VantageError: The node cannot be reached, has no kit, answers with no list of records, or probed by
             another inventory than the one here.
     """
+    records = await _records_from(node, shell, REMOTE_COMMAND)
+    _require_same_targets(node, records, targets)
+    return records
+
+
+async def assess_from(node: str, shell: SecureShell) -> list[Record]:
+    """The records of an assessment of IPv6 that ran on a node; raises as :func:`probe_from`."""
+    return await _records_from(node, shell, REMOTE_IPV6_COMMAND)
+
+
+async def _records_from(node: str, shell: SecureShell, command: str) -> list[Record]:
     elsewhere = "probe from another node with --from NODE, or from here with --from local"
     try:
-        done = await shell.run(node, REMOTE_COMMAND)
+        done = await shell.run(node, command)
     except SshError as error:
         raise VantageError(f"{error}; or {elsewhere}") from None
     try:
-        records = decode(done.stdout)
+        return decode(done.stdout)
     except msgspec.DecodeError as error:
         said = (done.stderr or done.stdout).strip().splitlines()
         detail = f"exit status {done.status}: {said[-1]}" if said else f"exit status {done.status}, {error}"
         raise VantageError(
             f"{node}: jizuo check gave no records ({detail}); deploy the operations role to it, or {elsewhere}"
         ) from None
-    _require_same_targets(node, records, targets)
-    return records
 
 
 def _require_same_targets(node: str, records: Sequence[Record], targets: Sequence[Target]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from exporters.prometheus_cli import prometheus_config
+from exporters.shards import NO_COUNTY, WHOLE, Shard, parse_shard
 from exporters.web.configuration import parse_duration
 
 #: The collectors that records can be stale for, and the age at which they are, in seconds: ten times the interval
@@ -36,6 +37,20 @@ class Duration(click.ParamType[float]):
         if seconds <= 0:
             self.fail(f"{value} is not above 0", parameter, context)
         return seconds
+
+
+class ShardType(click.ParamType[Shard]):
+    """A part of a city: `county=360981` or `2/4`."""
+
+    name = "shard"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Shard:
+        if isinstance(value, Shard):
+            return value
+        try:
+            return parse_shard(str(value))
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
 
 
 def _max_ages(
@@ -96,6 +111,29 @@ def _served(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--timeout", type=Duration(), default="3s", show_default=True, help="For one probe."),
         click.option(
+            "--packets",
+            type=click.IntRange(1, 20),
+            default=3,
+            show_default=True,
+            help="Echo requests to a target in a round; loss is counted over all of them.",
+        ),
+        click.option(
+            "--inspect-interval",
+            "inspect",
+            type=Duration(),
+            default="10m",
+            show_default=True,
+            help="Between two looks at certificates, cipher suites and IPv6 readiness.",
+        ),
+        click.option(
+            "--shard",
+            type=ShardType(),
+            default=WHOLE,
+            metavar="PART",
+            help="Probe a part of the city: county=SITE, county=none for what belongs to no county, or "
+            "NUMBER/OF such as 2/4. Others probe the rest.  [default: all of it]",
+        ),
+        click.option(
             "--probe/--no-probe",
             default=True,
             help="Probe availability here, or read its records as those of the other checks.",
@@ -119,6 +157,8 @@ def _served(command: Callable[..., None]) -> Callable[..., None]:
 Examples:
   jizuo exporter all --inventory inventories/lab
   jizuo exporter availability --web.listen-address=[::1]:9910 --interval 10s
+  jizuo exporter availability --shard county=360981
+  jizuo exporter availability --shard 2/4
   jizuo exporter security --web.listen-address=:9911 \\
       --web.config.file=/etc/jizuo/web.yml
   jizuo exporter prometheus-config inventories/lab --out /etc/prometheus""",
@@ -168,17 +208,26 @@ def _serve(
     deploys: Path | None,
     interval: float,
     timeout: float,
+    packets: int,
+    inspect: float,
+    shard: Shard,
     probe: bool,
     max_age: dict[str, float],
 ) -> None:
     # Only a command that serves pays for aiohttp and jinja2.
     from exporters.monitor import Collectors
+    from exporters.places import county_names
     from exporters.service import Exporter
     from exporters.web.configuration import WebConfigError
     from exporters.web.listening import ListenError
     from inventories.cli import load_or_exit
 
-    load_or_exit(inventory)
+    city = load_or_exit(inventory)
+    if shard.county not in ("", NO_COUNTY, *county_names(city)):
+        raise click.ClickException(
+            f"--shard county={shard.county}: {inventory} has no such county; write one of "
+            f"{', '.join(county_names(city))}, or {NO_COUNTY}"
+        )
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     collectors = Collectors(
         inventory=inventory,
@@ -190,6 +239,9 @@ def _serve(
         interval=interval,
         timeout=timeout,
         max_age=max_age,
+        packets=packets,
+        inspect=inspect,
+        shard=shard,
     )
 
     async def run() -> None:

@@ -6,24 +6,24 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-
-from prometheus_client import Metric
 
 from checks.record import Record
 from exporters.collectors.availability import Cycle
 from exporters.collectors.health import health_metrics, process_metrics
 from exporters.deploys import parse_deploy
 from exporters.drills import parse_drills
-from exporters.exposition import Exposition
+from exporters.exposition import Exposition, Family
+from exporters.inspecting import InspectLoop
 from exporters.parsing import parse_cycle, parse_inventory, parse_records
 from exporters.parts import PARTS
 from exporters.probing import ProbeLoop
 from exporters.readings import Reading, Trouble
+from exporters.shards import WHOLE, Shard
 from exporters.snapshot import Inventory, Snapshot
 from exporters.sources import FileSource
 from exporters.web.server import ReloadState
@@ -47,6 +47,9 @@ class Collectors(NamedTuple):
         interval: Seconds between two rounds of probes.
         timeout: Seconds that one probe may take.
         max_age: The age in seconds at which a collector's records are stale, by collector.
+        packets: Echo requests to a target in each round.
+        shard: The part of the city that is probed here.
+        inspect: Seconds between two inspections of certificates, cipher suites and IPv6 readiness; 0 for none.
     """
 
     inventory: Path
@@ -58,6 +61,9 @@ class Collectors(NamedTuple):
     interval: float
     timeout: float
     max_age: dict[str, float]
+    packets: int = 3
+    shard: Shard = WHOLE
+    inspect: float = 0.0
 
 
 class Monitor:
@@ -70,8 +76,12 @@ class Monitor:
         self._collectors = collectors
         self._reload_state = reload_state
         self._changed = asyncio.Event()
-        self._inventory = FileSource(collectors.inventory, parse_inventory, pattern="*")
-        self._rounds = ProbeLoop(collectors.interval, collectors.timeout, self._changed.set)
+        parse = partial(parse_inventory, shard=collectors.shard)
+        self._inventory = FileSource(collectors.inventory, parse, pattern="*")
+        self._rounds = ProbeLoop(
+            collectors.interval, collectors.timeout, self._changed.set, collectors.packets
+        )
+        self._inspections = InspectLoop(collectors.inspect, collectors.timeout, self._changed.set)
         self._cycles = FileSource(
             collectors.records / "availability.json", parse_cycle, collectors.max_age.get("availability")
         )
@@ -95,6 +105,8 @@ class Monitor:
             group.create_task(self._follow())
             if self._runs("availability") and self._collectors.probe:
                 group.create_task(self._rounds.run())
+                if self._inspects():
+                    group.create_task(self._inspections.run())
 
     async def refresh(self) -> None:
         """Looks at every source and renders again what follows from one that changed."""
@@ -104,7 +116,7 @@ class Monitor:
             self.version += 1
             self.snapshot = snapshot
         if snapshot.inventory.value:
-            self._rounds.targets = snapshot.inventory.value.targets
+            self._rounds.targets = self._inspections.targets = snapshot.inventory.value.targets
         await asyncio.to_thread(self._render, self.snapshot)
 
     async def _follow(self) -> None:
@@ -119,6 +131,9 @@ class Monitor:
 
     def _runs(self, name: str) -> bool:
         return name in self._collectors.names
+
+    def _inspects(self) -> bool:
+        return self._runs("availability") and self._collectors.probe and self._collectors.inspect > 0
 
     def _record_file(self, name: str) -> FileSource[list[Record]]:
         path = self._collectors.records / f"{name}.json"
@@ -140,6 +155,7 @@ class Monitor:
         return Snapshot(
             inventory=self._inventory_or_last(),
             availability=self._availability() if self._runs("availability") else None,
+            inspection=self._inspections.reading if self._inspects() else None,
             backup=self._records["backup"].reading if self._runs("backup") else None,
             security=self._records["security"].reading if self._runs("security") else None,
             drill=self._drills.reading if self._runs("drill") else None,
@@ -177,7 +193,7 @@ class Monitor:
             self.exposition.replace("process", process_metrics())
             self.exposition.publish()
 
-    def _replace(self, name: str, families: Callable[[], list[Metric]]) -> None:
+    def _replace(self, name: str, families: Callable[[], Sequence[Family]]) -> None:
         """Renders one part. One that fails is left out and said to have failed; the others stay up."""
         self._failed.pop(name, None)
         try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from checks.availability.targets import targets_of
+from checks.availability.targets import targets_of, unprobed_of
 from checks.record import Record, read_records
 from exporters.collectors.availability import Cycle
 from exporters.places import places
 from exporters.readings import epoch_seconds
+from exporters.shards import WHOLE, Shard
 from exporters.snapshot import Inventory
 from exporters.sources import Parsed
 from inventories.allocation import PlanError
@@ -33,11 +34,11 @@ def parse_records(files: Sequence[Path]) -> Parsed[list[Record]]:
 def parse_cycle(files: Sequence[Path]) -> Parsed[Cycle]:
     """Probe records that a check wrote, as one round; raises as :func:`parse_records`."""
     records, at, _ = parse_records(files)
-    return Parsed(Cycle(records, {}, {}, at or 0.0, 0.0, 0.0), at)
+    return Parsed(Cycle(records, {}, at or 0.0, 0.0, 0.0), at)
 
 
-def parse_inventory(files: Sequence[Path]) -> Parsed[Inventory]:
-    """The city of a folder, given by its files, with its targets and places.
+def parse_inventory(files: Sequence[Path], shard: Shard = WHOLE) -> Parsed[Inventory]:
+    """The city of a folder, given by its files, with a shard's targets and all places.
 
     Raises:
         ValueError: The inventory is wrong; the message has every problem.
@@ -49,4 +50,18 @@ def parse_inventory(files: Sequence[Path]) -> Parsed[Inventory]:
         targets = targets_of(city, build_plan(city))
     except (InventoryError, PlanError) as error:
         raise ValueError(str(error)) from error
-    return Parsed(Inventory(city, targets, places(city)), max(file.stat().st_mtime for file in files))
+    inventory = Inventory(city, targets, places(city), unprobed_of(city))
+    return Parsed(share_of(inventory, shard), max(file.stat().st_mtime for file in files))
+
+
+def share_of(whole: Inventory, shard: Shard) -> Inventory:
+    """A shard's part of what is probed and what is not; city and places stay whole."""
+
+    def is_ours(subject: str) -> bool:
+        return shard.holds(subject, whole.where[subject].county)
+
+    return whole._replace(
+        targets=[target for target in whole.targets if is_ours(target.subject)],
+        unprobed=[one for one in whole.unprobed if is_ours(one.subject)],
+        is_whole=shard.is_whole,
+    )

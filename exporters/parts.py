@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from prometheus_client import Metric
-
 from checks.security.controls import load_controls
-from exporters.collectors.availability import availability_metrics
+from exporters.collectors.availability import availability_metrics, unprobed_metrics
 from exporters.collectors.backup import backup_metrics
 from exporters.collectors.database import database_metrics
 from exporters.collectors.drill import drill_metrics
+from exporters.collectors.inspection import inspection_metrics
 from exporters.collectors.inventory import coverage_metrics, inventory_metrics
 from exporters.collectors.security import security_metrics
 from exporters.deploys import deploy_metrics
+from exporters.exposition import Family
 from exporters.snapshot import Inventory, Snapshot
 
 
@@ -27,37 +27,47 @@ class PartOfExposition(NamedTuple):
     """
 
     inputs: Callable[[Snapshot], tuple[object, ...]]
-    families: Callable[[Snapshot, Inventory], list[Metric]]
+    families: Callable[[Snapshot, Inventory], Sequence[Family]]
 
 
-def _availability(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+def _availability(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     cycle = snapshot.availability.value if snapshot.availability else None
     return availability_metrics(cycle, inventory.where) if cycle else []
 
 
-def _coverage(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+def _inspection(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
+    inspection = snapshot.inspection.value if snapshot.inspection else None
+    return inspection_metrics(inspection, inventory.where) if inspection else []
+
+
+def _excluded(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
+    return unprobed_metrics(inventory.unprobed) if snapshot.availability else []
+
+
+def _coverage(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     if snapshot.availability is None:
         return []
-    cycle = snapshot.availability.value
+    # A shard that said what it reaches would say that the city ends there.
+    cycle = snapshot.availability.value if inventory.is_whole else None
     return coverage_metrics(inventory.city, cycle.records if cycle else None)
 
 
-def _backup(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+def _backup(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     records = snapshot.backup.value if snapshot.backup else None
     return [] if records is None else [*backup_metrics(inventory.city, records), *database_metrics(records)]
 
 
-def _security(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+def _security(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     records = snapshot.security.value if snapshot.security else None
     return [] if records is None else security_metrics(records, load_controls())
 
 
-def _drill(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+def _drill(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     records = snapshot.drill.value if snapshot.drill else None
     return drill_metrics(records or [])
 
 
-def _deploy(snapshot: Snapshot, inventory: Inventory) -> list[Metric]:
+def _deploy(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     record = snapshot.deploy.value if snapshot.deploy else None
     return deploy_metrics(record) if record else []
 
@@ -74,6 +84,10 @@ PARTS = {
     "availability": PartOfExposition(
         lambda snapshot: (snapshot.inventory.value, snapshot.availability), _availability
     ),
+    "inspection": PartOfExposition(
+        lambda snapshot: (snapshot.inventory.value, snapshot.inspection), _inspection
+    ),
+    "excluded": PartOfExposition(lambda snapshot: (snapshot.inventory.value,), _excluded),
     "backup": PartOfExposition(lambda snapshot: (snapshot.inventory.value, snapshot.backup), _backup),
     "security": PartOfExposition(lambda snapshot: (snapshot.security,), _security),
     "drill": PartOfExposition(lambda snapshot: (snapshot.drill,), _drill),

@@ -57,8 +57,22 @@ class Settings(NamedTuple):
 
 def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, bytes]:
     """Every file by its path below Prometheus's folder; the same city gives the same bytes."""
-    where = places(city)
     settings = settings._replace(interval=settings.interval or city.layout.monitoring.interval)
+    groups = groups_of(city, plan, settings)
+    files = {
+        "prometheus.yml": _yaml(prometheus_config(city, settings, list(groups))),
+        "alertmanager.yml": _yaml(alertmanager_config(settings)),
+    }
+    for job, targets in groups.items():
+        files[f"{TARGET_FOLDER}/{job}.json"] = _json(targets)
+    for rules in sorted(RULES.glob("*.yml")):
+        files[f"{RULE_FOLDER}/{rules.name}"] = paced(rules.read_bytes(), settings.interval)
+    return files
+
+
+def groups_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """The targets of each job, in the form of file_sd and http_sd."""
+    where = places(city)
     operations = [node for node in city.nodes.values() if node.role == NodeRole.OPERATIONS]
     ports = {
         "jizuo": settings.exporter_port,
@@ -71,15 +85,7 @@ def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, byt
 
     groups = {"node": host_groups(list(linux_nodes(city).values()), address, settings.node_port, where)}
     groups |= {job: service_groups(operations, address, port) for job, port in ports.items()}
-    files = {
-        "prometheus.yml": _yaml(prometheus_config(city, settings, list(groups))),
-        "alertmanager.yml": _yaml(alertmanager_config(settings)),
-    }
-    for job, targets in groups.items():
-        files[f"{TARGET_FOLDER}/{job}.json"] = _json(targets)
-    for rules in sorted(RULES.glob("*.yml")):
-        files[f"{RULE_FOLDER}/{rules.name}"] = paced(rules.read_bytes(), settings.interval)
-    return files
+    return groups
 
 
 def paced(rules: bytes, interval: int) -> bytes:

@@ -10,22 +10,34 @@ from pathlib import Path
 
 from aiohttp import web
 
-from exporters.exposition import Body
+from exporters.discovery import Discovery
 from exporters.monitor import Collectors, Monitor
 from exporters.status.page import StatusPage
+from exporters.web.answers import answer
 from exporters.web.server import WebServer
 
 _LOG = logging.getLogger(__name__)
 
 
 class Exporter:
-    """A monitor and the server of its three paths: `/metrics`, `/-/healthy` and the status page at `/`."""
+    """A monitor and the server of its paths.
+
+    `/metrics`, `/healthz` (and `/-/healthy`, as Prometheus has it), the status page at `/`, and `/sd/JOB`: the
+    targets of a job of Prometheus's, for its `http_sd_configs`.
+    """
 
     def __init__(self, collectors: Collectors, addresses: list[str], config_file: Path | None) -> None:
         self.monitor = Monitor(collectors, lambda: self.server.reload_state)
         self._page = StatusPage(self.monitor)
         self._rendering = asyncio.Lock()
-        routes = {"/metrics": self._metrics, "/-/healthy": self._healthy, "/": self._status}
+        self._discovery = Discovery()
+        routes = {
+            "/metrics": self._metrics,
+            "/healthz": self._healthy,
+            "/-/healthy": self._healthy,
+            "/sd/{job}": self._targets,
+            "/": self._status,
+        }
         self.server = WebServer(routes, addresses, config_file)
 
     async def start(self) -> None:
@@ -66,33 +78,24 @@ class Exporter:
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         body = self.monitor.exposition.body(request.headers.get("Accept", ""))
-        return _answer(request, body)
+        return await answer(request, body)
 
     async def _healthy(self, request: web.Request) -> web.StreamResponse:
         return web.Response(text="jizuo exporter is healthy.\n")
+
+    async def _targets(self, request: web.Request) -> web.StreamResponse:
+        """The whole list, always (HTTP SD); no inventory and no such job are errors, never an empty list."""
+        inventory = self.monitor.snapshot.inventory.value
+        if inventory is None:
+            return web.Response(status=503, text="the inventory was not read yet\n")
+        jobs = await asyncio.to_thread(self._discovery.jobs, inventory.city)
+        document = jobs.get(request.match_info["job"])
+        if document is None:
+            return web.Response(status=404, text=f"no such job; the jobs are {', '.join(jobs)}\n")
+        return web.Response(body=document, content_type="application/json", charset="utf-8")
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         refresh = request.query.get("refresh") != "off"
         async with self._rendering:  # of many who ask at once, one renders; scrapes go on meanwhile
             body = await asyncio.to_thread(self._page.body, refresh)
-        return _answer(request, body)
-
-
-def _answer(request: web.Request, body: Body) -> web.Response:
-    """The body, gzipped for whoever takes it (RFC 9110 section 12.5.3); it was compressed beforehand."""
-    headers = {
-        "Content-Type": body.content_type,
-        "Vary": "Accept, Accept-Encoding",
-        "Cache-Control": "no-cache",
-    }
-    if _takes_gzip(request.headers.get("Accept-Encoding", "")):
-        return web.Response(body=body.gzipped, headers=headers | {"Content-Encoding": "gzip"})
-    return web.Response(body=body.plain, headers=headers)
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    for offer in accept_encoding.split(","):
-        name, _, weight = offer.partition(";")
-        if name.strip() in {"gzip", "*"}:
-            return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False
+        return await answer(request, body)

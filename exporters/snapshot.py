@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from checks.availability.targets import Target
+from checks.availability.targets import Target, Unprobed
 from checks.drills.record import DrillRecord
 from checks.record import Record
 from exporters.collectors.availability import Cycle
+from exporters.collectors.inspection import Inspection
 from exporters.deploys import DeployRecord
 from exporters.places import Place
 from exporters.readings import Reading
@@ -17,11 +18,21 @@ from inventories.records import City
 
 
 class Inventory(NamedTuple):
-    """A city with what is derived from it once: its probes' targets and where every subject stands."""
+    """A city with what is derived from it once.
+
+    Attributes:
+        city: What exists.
+        targets: The targets that this exporter probes.
+        where: Where every node and system stands.
+        unprobed: What nobody probes, and why.
+        is_whole: Whether the targets are all of the city's.
+    """
 
     city: City
     targets: Sequence[Target]
     where: Mapping[str, Place]
+    unprobed: Sequence[Unprobed] = ()
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class Snapshot:
 
     inventory: Reading[Inventory]
     availability: Reading[Cycle] | None = None
+    inspection: Reading[Inspection] | None = None
     backup: Reading[list[Record]] | None = None
     security: Reading[list[Record]] | None = None
     drill: Reading[list[DrillRecord]] | None = None

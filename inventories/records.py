@@ -176,7 +176,7 @@ class Site(Record, frozen=True, gc=False):
 
 
 class Node(Record, frozen=True, gc=False):
-    """A host or router (file `nodes.csv`)."""
+    """A host or router (file `nodes.csv`); it is expected to answer over `families`, over both where none is named."""
 
     id: HostName
     site: Identifier
@@ -185,6 +185,7 @@ class Node(Record, frozen=True, gc=False):
     os_family: OperatingSystemFamily = OperatingSystemFamily.DEBIAN
     architecture: Architecture = Architecture.X86_64
     cloud: Cloud = Cloud.NONE
+    families: tuple[Family, ...] = ()
 
 
 class PrivateNetwork(Record, frozen=True):
@@ -222,7 +223,9 @@ class System(Record, frozen=True):
     """A system, platform, database, network or mechanism that the plan names (file `systems.csv`).
 
     `endpoints` are URLs whose host is a node's id, `http://cloud-1:80/path`, `tcp://cloud-1:5432`,
-    `dns://ops-1/yichun.example` or `icmp://core-a`: each is probed in both families.
+    `tls://cloud-1:853`, `dns://ops-1/yichun.example` or `icmp://core-a`, or for what stands elsewhere its DNS
+    name, `https://service.example/`. Each is probed in `families`, in both where none is named: what is not
+    deployed in a family yet is not broken there.
     `mlps` is the level of GB/T 22239, 0 where none applies; `rpo` and `rto` are 0 where none is set.
     """
 
@@ -240,6 +243,7 @@ class System(Record, frozen=True):
     endpoints: tuple[str, ...] = ()
     rpo: Seconds = 0
     rto: Seconds = 0
+    families: tuple[Family, ...] = ()
 
 
 class Ipv6Layout(Record, frozen=True):

@@ -24,8 +24,10 @@ from .outcome import Outcome, Reason, of_error
 
 #: Packets a tick: 10 to 40 was measured to be the cheapest range that does not burst.
 PACKETS_A_TICK = 32
-#: Datagrams read in one go before the event loop gets its turn.
-READS_A_TURN = 256
+#: Seconds until the socket is read while nothing is sent: soon at first, and then less and less often.
+_FIRST_READ, _LATER_READ = 0.002, 0.1
+#: Seconds by which wall and monotonic clock may drift apart under way before the wall clock counts as set.
+_CLOCK_SET = 0.002
 #: Socket buffer: some 4,000 replies that wait for the event loop.
 RECEIVE_BUFFER = 4 * 1024 * 1024
 
@@ -109,20 +111,37 @@ def _prepare(opened: socket.socket, family: Family, raw: bool) -> int:
     return int.from_bytes(os.urandom(2), "big")
 
 
+class Tally(NamedTuple):
+    """What came of all echo requests to one address; the seconds are those of all its answers together."""
+
+    sent: int
+    answered: int
+    seconds: float
+
+
 class _Waiting:
     """What is known of one address during a run."""
 
-    __slots__ = ("address", "index", "outcome", "sent")
+    __slots__ = ("address", "answered", "error", "index", "outcome", "seconds", "sent")
 
     def __init__(self, index: int, address: str) -> None:
         self.index = index
         self.address = str(ipaddress.ip_address(address))  # as the kernel writes it
         self.outcome: Outcome | None = None
+        self.error: Outcome | None = None
         self.sent: list[tuple[float, float]] = []  # wall clock and monotonic clock of each attempt, seconds
+        self.answered = 0  # a bit for each attempt
+        self.seconds = 0.0
+
+    def tally(self) -> Tally:
+        return Tally(len(self.sent), self.answered.bit_count(), self.seconds)
 
 
 class Pinger:
     """Echo requests to many addresses of one family over one socket.
+
+    The socket is read after each tick of packets rather than when the event loop says that something came:
+    the kernel's stamps keep the round-trip times true, and a wake-up a reply would cost more than the reply.
 
     Args:
         echo: The socket; the pinger does not close it.
@@ -135,96 +154,130 @@ class Pinger:
         self._rate = rate
         self._waiting: list[_Waiting] = []
         self._settled: Settled = _ignore
+        self._every = False
         self._left = 0
-        self._all_answered = asyncio.Event()
 
     async def ping(
-        self, addresses: Sequence[str], *, timeout: float, attempts: int, settled: Settled
+        self,
+        addresses: Sequence[str],
+        *,
+        timeout: float,
+        attempts: int,
+        settled: Settled,
+        every: bool = False,
+        pause: float = 0.0,
     ) -> None:
-        """Ping each address until it answers, `attempts` times at most; one that answers is not asked again.
+        """Ping each address until it answers, `attempts` times at most, or `attempts` times whatever it answers.
 
         Args:
             addresses: Numeric addresses of the socket's family.
-            timeout: Seconds to wait for an answer after the last packet of each attempt.
-            attempts: Packets to send at most to an address that does not answer.
+            timeout: Seconds to wait for answers: after each attempt, or with `every` after the last.
+            attempts: Packets to send to an address, at most (64 can be told apart).
             settled: Called once an address, as soon as its outcome is known, with its index and the outcome,
-                whose seconds are the round-trip time.
+                whose seconds are the round-trip time, the mean one with `every`.
+            every: Send every attempt, to measure loss; otherwise one that answered is not asked again.
+            pause: Seconds between the beginnings of two attempts, with `every`.
         """
         self._waiting = [_Waiting(index, address) for index, address in enumerate(addresses)]
-        self._settled = settled
+        self._settled, self._every = settled, every
         self._left = len(addresses)
-        self._all_answered.clear()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._echo.socket, self._read)
         try:
-            for attempt in range(attempts):
-                if self._left:
-                    await self._send_round(attempt)
-                    await self._settle(timeout)
-        finally:
-            loop.remove_reader(self._echo.socket)
+            await self._send_all(attempts, timeout, pause)
+        finally:  # whoever has answered has answered, even when the run is cut off
+            for waiting in self._waiting:
+                if waiting.answered:
+                    self._finish(waiting, self._outcome_of(waiting))
         silent = Outcome(None, f"no answer to {attempts} echo requests of {timeout:g} s", Reason.TIMEOUT)
         for waiting in self._waiting:
-            self._finish(waiting, silent)
+            self._finish(waiting, waiting.error or silent)
+
+    async def _send_all(self, attempts: int, timeout: float, pause: float) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for attempt in range(attempts):
+            if not self._left:
+                break
+            await self._send_round(attempt)
+            if not self._every or attempt == attempts - 1:
+                await self._read_until(loop.time() + timeout, attempt + 1)
+            else:
+                await self._read_until(begun + (attempt + 1) * pause)
+
+    def tallies(self) -> list[Tally]:
+        """How many packets went to each address and came back, in the order of the addresses."""
+        return [waiting.tally() for waiting in self._waiting]
+
+    def _outcome_of(self, waiting: _Waiting) -> Outcome:
+        sent, answered, seconds = waiting.tally()
+        return Outcome(seconds / answered, f"{answered} of {sent} echo requests answered")
 
     async def _send_round(self, attempt: int) -> None:
-        unanswered = [index for index, waiting in enumerate(self._waiting) if waiting.outcome is None]
+        asked = self._waiting if self._every else [w for w in self._waiting if w.outcome is None]
         loop = asyncio.get_running_loop()
         next_tick = loop.time()
-        for start in range(0, len(unanswered), PACKETS_A_TICK):
-            for index in unanswered[start : start + PACKETS_A_TICK]:
-                self._send(index, attempt)
+        for start in range(0, len(asked), PACKETS_A_TICK):
+            for waiting in asked[start : start + PACKETS_A_TICK]:
+                if waiting.outcome is None or self._every:
+                    self._send(waiting, attempt)
             next_tick += PACKETS_A_TICK / self._rate
-            await asyncio.sleep(max(0.0, next_tick - loop.time()))
+            if start + PACKETS_A_TICK < len(asked):
+                await asyncio.sleep(max(0.0, next_tick - loop.time()))
+            self._read()
 
-    async def _settle(self, timeout: float) -> None:
-        if self._left:
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._all_answered.wait()
-            except TimeoutError:
-                pass
+    async def _read_until(self, end: float, all_of: int = 0) -> None:
+        """Read until a moment of the loop's clock, or until every address is settled or answered `all_of` times."""
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_READ
+        while self._left and (left := end - loop.time()) > 0:
+            await asyncio.sleep(min(left, pause))
+            self._read()
+            if self._every and all_of and all(w.answered.bit_count() >= all_of for w in self._waiting):
+                return
+            pause = min(2 * pause, _LATER_READ)
 
-    def _send(self, index: int, attempt: int) -> None:
-        waiting = self._waiting[index]
-        if waiting.outcome is not None:
-            return
-        packet = self._packet.request(index, attempt)
+    def _send(self, waiting: _Waiting, attempt: int) -> None:
+        packet = self._packet.request(waiting.index, attempt)
+        destination = (waiting.address, 0)
         waiting.sent.append((time.time(), time.monotonic()))
         for last_try in (False, True):
             try:
-                self._echo.socket.sendto(packet, (waiting.address, 0))
+                self._echo.socket.sendto(packet, destination)
             except BlockingIOError:
                 pass  # the send buffer is full: the next attempt, if there is one, sends again
             except OSError as error:
                 # A ping socket reports here an error that an earlier packet met; the error queue says which.
                 if not last_try and not self._echo.raw and self._read_errors():
                     continue
-                self._finish(waiting, of_error(error))
+                self._fail(waiting, of_error(error))
             return
+
+    def _fail(self, waiting: _Waiting, outcome: Outcome) -> None:
+        """An error is the outcome, at once where one answer would have been enough."""
+        waiting.error = outcome
+        if not self._every:
+            self._finish(waiting, outcome)
 
     def _finish(self, waiting: _Waiting, outcome: Outcome) -> None:
         if waiting.outcome is None:
             waiting.outcome = outcome
             self._settled(waiting.index, outcome)
             self._left -= 1
-            if not self._left:
-                self._all_answered.set()
 
     def _read(self) -> None:
-        for _ in range(READS_A_TURN):
+        receive, raw, packet = self._echo.socket.recvmsg, self._echo.raw, self._packet
+        while True:
             try:
-                data, ancillary, _, source = self._echo.socket.recvmsg(2048, _ANCILLARY_BYTES)
+                data, ancillary, _, source = receive(2048, _ANCILLARY_BYTES)
             except BlockingIOError:
                 break
             except OSError:
-                if self._echo.raw or not self._read_errors():
+                if raw or not self._read_errors():
                     break
                 continue
-            received = parse(data, self._packet, self._echo.raw)
+            received = parse(data, packet, raw)
             if received is not None:
                 self._answer(received, source[0], _kernel_time(ancillary))
-        if not self._echo.raw:
+        if not raw:
             self._read_errors()
 
     def _read_errors(self) -> int:
@@ -238,9 +291,7 @@ class Pinger:
             count += 1
             index = self._packet.index_of(data)
             if index is not None and index < len(self._waiting):
-                self._finish(
-                    self._waiting[index], Outcome(None, "destination unreachable", Reason.UNREACHABLE)
-                )
+                self._fail(self._waiting[index], Outcome(None, "destination unreachable", Reason.UNREACHABLE))
 
     def _answer(self, received: Received, source: str, arrived: float | None) -> None:
         if received.target >= len(self._waiting):
@@ -248,17 +299,28 @@ class Pinger:
         waiting = self._waiting[received.target]
         if received.error:
             if received.destination == waiting.address:
-                self._finish(waiting, Outcome(None, f"{received.error}, says {source}", Reason.UNREACHABLE))
+                self._fail(waiting, Outcome(None, f"{received.error}, says {source}", Reason.UNREACHABLE))
             return
         if source.partition("%")[0] != waiting.address:
             return
-        if received.attempt >= len(waiting.sent):
+        bit = 1 << received.attempt
+        if received.attempt >= len(waiting.sent) or waiting.answered & bit:
             return
-        sent_wall, sent_monotonic = waiting.sent[received.attempt]
-        elapsed = time.monotonic() - sent_monotonic
-        if arrived is not None and 0 <= (stamped := arrived - sent_wall) <= elapsed:
-            elapsed = stamped  # otherwise the clock was set meanwhile, and the monotonic one is right
-        self._finish(waiting, Outcome(elapsed, f"echo reply to request {received.attempt + 1}"))
+        seconds = _round_trip(*waiting.sent[received.attempt], arrived)
+        waiting.answered |= bit
+        waiting.seconds += seconds
+        if not self._every:
+            self._finish(waiting, Outcome(seconds, f"echo reply to request {received.attempt + 1}"))
+
+
+def _round_trip(sent_wall: float, sent_monotonic: float, arrived: float | None) -> float:
+    """Seconds from sending to the kernel's stamp; to now where there is none or the clock was set meanwhile."""
+    now_wall, now_monotonic = time.time(), time.monotonic()
+    elapsed = now_monotonic - sent_monotonic
+    if arrived is None or abs(now_wall - sent_wall - elapsed) > _CLOCK_SET:
+        return elapsed
+    stamped = arrived - sent_wall
+    return stamped if 0 <= stamped <= elapsed + _CLOCK_SET else elapsed
 
 
 def _ignore(index: int, outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ MAGIC_BYTES = 8
 _HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence
 _PAYLOAD = struct.Struct(f"!{MAGIC_BYTES}sIB")  # magic, index of the target, attempt
 _PACKET_BYTES = _HEADER.size + _PAYLOAD.size
+_PACKET = struct.Struct(f"!BBHHH{MAGIC_BYTES}sIB")
 _IPV6_HEADER_BYTES = 40
 
 _REQUEST = {Family.IPV4: 8, Family.IPV6: 128}
@@ -55,16 +56,17 @@ class EchoPacket:
         self.family = family
         self._identifier = identifier
         self._magic = magic
+        # The part of the checksum that all requests share: one that varies is summed for each packet.
+        self._sum = (_REQUEST[family] << 8) + identifier + sum(struct.unpack(f"!{MAGIC_BYTES // 2}H", magic))
 
     def request(self, index: int, attempt: int) -> bytes:
         """An echo request for a target. ICMPv6's checksum covers the addresses, so the kernel fills it in."""
+        sequence, attempt = index & 0xFFFF, attempt & 0xFF
+        total = self._sum + 2 * sequence + (index >> 16) + (attempt << 8)
+        total = (total >> 16) + (total & 0xFFFF)
+        check = ~(total + (total >> 16)) & 0xFFFF if self.family is Family.IPV4 else 0
         kind = _REQUEST[self.family]
-        sequence = index & 0xFFFF
-        payload = _PAYLOAD.pack(self._magic, index, attempt & 0xFF)
-        packet = _HEADER.pack(kind, 0, 0, self._identifier, sequence) + payload
-        if self.family is Family.IPV6:
-            return packet
-        return _HEADER.pack(kind, 0, checksum(packet), self._identifier, sequence) + payload
+        return _PACKET.pack(kind, 0, check, self._identifier, sequence, self._magic, index, attempt)
 
     def payload_of(self, message: bytes) -> tuple[int, int] | None:
         """Index and attempt of an ICMP message that carries this run's payload, else None."""

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     BAD_STATUS = "bad_status"  # the server answered that it could not
     WRONG_ANSWER = "wrong_answer"  # an answer, but not the right one
     NAME_ERROR = "name_error"  # the name does not exist (NXDOMAIN)
+    NO_ADDRESS = "no_address"  # the name exists, but has no address of the family
+    UNRESOLVED = "unresolved"  # no name server answered in time, or none could
     NOT_PERMITTED = "not_permitted"  # this machine may not probe: nothing can be said of the target
     NO_FAMILY = "no_family"  # this machine has no address of the family: likewise
     DEADLINE = "deadline"  # the run ended before the probe was sent: likewise

@@ -4,21 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import aiohttp
 
 from checks.record import Record, Status, timestamp
 from inventories.records import Family
 
-from . import dns, http, tcp
-from .icmp import NotPermitted, Pinger, Settled, open_socket
+from . import dns, http, tcp, tls
+from .icmp import EchoSocket, NotPermitted, Pinger, Settled, Tally, open_socket
+from .names import Names, Resolver
 from .outcome import UNKNOWN, Outcome, Reason, of_error
 from .targets import Kind, Target
 
 #: Seconds that the run may take beyond what its probes may: for the event loop itself.
 _MARGIN = 2.0
+
+
+class Limits(NamedTuple):
+    """How probes are made; times in seconds.
+
+    Attributes:
+        timeout: For one TCP, TLS, HTTP or DNS probe, and for the resolution of one name.
+        echo_timeout: To wait for an echo reply.
+        attempts: Echo requests to a target: to one that does not answer, or with `every` to each.
+        rate: Echo requests a second in each family.
+        concurrency: TCP, TLS, HTTP and DNS probes under way at once.
+        every: Send all attempts even to those that answer, to measure loss.
+        window: Spread probes over so long, so that none disturbs another's time; 0 for as fast as the rate allows.
+    """
+
+    timeout: float = 3.0
+    echo_timeout: float = 1.0
+    attempts: int = 3
+    rate: float = 2000
+    concurrency: int = 256
+    every: bool = False
+    window: float = 0.0
+
+
+class Probed(NamedTuple):
+    """What came of one probe; the tally is that of its echo requests, None for other kinds."""
+
+    outcome: Outcome
+    tally: Tally | None = None
 
 
 async def probe_all(
@@ -36,12 +67,12 @@ async def probe_all(
 
     Args:
         targets: What to probe.
-        timeout: Seconds for one TCP, HTTP or DNS probe.
-        echo_timeout: Seconds to wait for an echo reply.
-        attempts: Echo requests to a target that does not answer; one that answers is not asked again.
-        rate: Echo requests a second in each family.
-        concurrency: TCP, HTTP and DNS probes under way at once.
-        deadline: Seconds for the whole run; unless given, what the limits above allow at worst. A probe that
+        timeout: As all limits, see `Limits`.
+        echo_timeout: See `Limits`.
+        attempts: See `Limits`.
+        rate: See `Limits`.
+        concurrency: See `Limits`.
+        deadline: Seconds for the whole run; unless given, what the limits allow at worst. A probe that
             the deadline cuts off has timed out; one that was not begun has an `error` record.
         on_record: Called with each record as it comes, for progress.
 
@@ -50,43 +81,179 @@ async def probe_all(
     """
     records: dict[int, Record] = {}
 
-    def settle(index: int, outcome: Outcome) -> None:
-        if index not in records:
-            records[index] = record_of(targets[index], outcome)
-            if on_record is not None:
-                on_record(records[index])
+    def keep(index: int, outcome: Outcome) -> None:
+        records[index] = record_of(targets[index], outcome)
+        if on_record is not None:
+            on_record(records[index])
 
-    echoes = {family: _indexes(targets, family) for family in Family}
-    streams = [index for index, target in enumerate(targets) if target.kind is not Kind.ICMP]
-    if deadline is None:
-        most = max(map(len, echoes.values()))
-        deadline = worst_case(most, len(streams), timeout, echo_timeout, attempts, rate, concurrency)
-    begun: set[int] = set()
-    try:
-        async with asyncio.timeout(deadline), asyncio.TaskGroup() as group:
-            for family, indexes in echoes.items():
-                if indexes:
-                    begun.update(indexes)
-                    addresses = [targets[index].address for index in indexes]
-                    settle_echo = _through(settle, indexes)
-                    group.create_task(_ping(addresses, family, echo_timeout, attempts, rate, settle_echo))
-            if streams:
-                pairs = [(index, targets[index]) for index in streams]
-                group.create_task(_connect_all(pairs, timeout, concurrency, begun, settle))
-    except TimeoutError:
-        for index in range(len(targets)):
-            settle(index, _cut_off(index in begun, deadline))
+    limits = Limits(timeout, echo_timeout, attempts, rate, concurrency)
+    await probe(targets, limits, deadline=deadline, settled=keep)
     return [records[index] for index in range(len(targets))]
 
 
-def _indexes(targets: Sequence[Target], family: Family) -> list[int]:
-    """The targets to ping over a family."""
-    return [i for i, target in enumerate(targets) if target.kind is Kind.ICMP and target.family is family]
+async def probe(
+    targets: Sequence[Target],
+    limits: Limits,
+    *,
+    deadline: float | None = None,
+    settled: Settled | None = None,
+    resolver: Resolver | None = None,
+) -> list[Probed]:
+    """Probe every target; :func:`probe_all` without records.
+
+    Args:
+        targets: What to probe.
+        limits: How.
+        deadline: As for :func:`probe_all`.
+        settled: Called with a target's index and its outcome, once, as soon as it is known.
+        resolver: Who resolves the names of targets that have no address; unless given, as the machine does.
+    """
+    run = _Run(targets, limits, settled, Names(resolver, limits.timeout))
+    if deadline is None:
+        deadline = run.worst_case()
+    try:
+        async with asyncio.timeout(deadline):
+            await run.all()
+    except TimeoutError:
+        for index in range(len(targets)):
+            run.settle(index, _cut_off(index in run.begun, deadline))
+    return [Probed(run.outcomes[index], run.tallies.get(index)) for index in range(len(targets))]
 
 
-def _through(settle: Settled, indexes: Sequence[int]) -> Settled:
-    """Settle by the place in a part of the targets."""
-    return lambda place, outcome: settle(indexes[place], outcome)
+class _Run:
+    """One run of probes."""
+
+    def __init__(
+        self, targets: Sequence[Target], limits: Limits, settled: Settled | None, names: Names
+    ) -> None:
+        self._targets = targets
+        self._limits = limits
+        self._settled = settled
+        self._names = names
+        self.outcomes: dict[int, Outcome] = {}
+        self.tallies: dict[int, Tally] = {}
+        self.begun: set[int] = set()
+        #: The targets to ping, by family and whether their names are to be resolved first.
+        self._echoes: dict[tuple[Family, bool], list[int]] = {}
+        self._streams: list[int] = []
+        for index, target in enumerate(targets):
+            if target.kind is Kind.ICMP:
+                self._echoes.setdefault((target.family, not target.address), []).append(index)
+            else:
+                self._streams.append(index)
+
+    def worst_case(self) -> float:
+        """Seconds that the run takes when no target answers."""
+        limits = self._limits
+        echoes = max(map(len, self._echoes.values()), default=0)
+        seconds = worst_case(
+            echoes, len(self._streams), limits.timeout, limits.echo_timeout, limits.attempts,
+            limits.rate, limits.concurrency,
+        )  # fmt: skip
+        return seconds + limits.timeout + limits.window
+
+    def settle(self, index: int, outcome: Outcome) -> None:
+        """Take a target's outcome, unless it has one."""
+        if index not in self.outcomes:
+            self.outcomes[index] = outcome
+            if self._settled is not None:
+                self._settled(index, outcome)
+
+    async def all(self) -> None:
+        """Probe everything."""
+        async with asyncio.TaskGroup() as group:
+            for (family, by_name), indexes in self._echoes.items():
+                group.create_task(self._ping(indexes, family, by_name))
+            if self._streams:
+                group.create_task(self._connect_all())
+
+    async def _ping(self, indexes: list[int], family: Family, by_name: bool) -> None:
+        self.begun.update(indexes)
+        addresses = {index: self._targets[index].address for index in indexes}
+        if by_name:
+            addresses = await self._resolve_all(indexes)
+        places = list(addresses)
+
+        def settle(place: int, outcome: Outcome) -> None:
+            self.settle(places[place], outcome)
+
+        try:
+            echo = open_socket(family)
+        except NotPermitted as error:
+            failed = Outcome(None, str(error), Reason.NOT_PERMITTED)
+        except OSError as error:
+            failed = of_error(error)
+        else:
+            with echo.socket:
+                await self._ping_over(echo, addresses, settle)
+            return
+        for index in places:
+            self.settle(index, failed)
+
+    async def _ping_over(self, echo: EchoSocket, addresses: Mapping[int, str], settle: Settled) -> None:
+        limits = self._limits
+        rate, pause = limits.rate, limits.window / limits.attempts
+        if limits.every and pause:  # spread over the window, in ticks: never slower than a packet a second
+            rate = min(rate, max(len(addresses) / pause, 1.0))
+        pinger = Pinger(echo, rate)
+        try:
+            await pinger.ping(
+                list(addresses.values()),
+                timeout=limits.echo_timeout,
+                attempts=limits.attempts,
+                settled=settle,
+                every=limits.every,
+                pause=pause,
+            )
+        finally:
+            self.tallies.update(zip(addresses, pinger.tallies(), strict=False))
+
+    async def _resolve_all(self, indexes: Sequence[int]) -> dict[int, str]:
+        """The addresses of those targets whose names resolve; the others have failed, and no more."""
+        found = await asyncio.gather(*(self._resolve(self._targets[index]) for index in indexes))
+        resolved = {}
+        for index, answer in zip(indexes, found, strict=True):
+            if isinstance(answer, Outcome):
+                self.settle(index, answer)
+            else:
+                resolved[index] = answer
+        return resolved
+
+    async def _resolve(self, target: Target) -> str | Outcome:
+        return target.address or await self._names.address(target.host, target.family)
+
+    async def _connect_all(self) -> None:
+        """Workers take targets from one queue: no task a target, no more sockets than workers."""
+        limits = self._limits
+        loop = asyncio.get_running_loop()
+        begun, step = loop.time(), limits.window / len(self._streams)
+        queue = iter(enumerate(self._streams))
+        async with AsyncExitStack() as stack:
+            sessions = {
+                family: await stack.enter_async_context(http.new_session(family, limits.concurrency))
+                for family in Family
+            }
+
+            async def work() -> None:
+                for place, index in queue:
+                    if step:
+                        await asyncio.sleep(begun + place * step - loop.time())
+                    self.begun.add(index)
+                    self.settle(index, await self._connect(self._targets[index], sessions))
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(limits.concurrency, len(self._streams))):
+                    group.create_task(work())
+
+    async def _connect(self, target: Target, sessions: Mapping[Family, aiohttp.ClientSession]) -> Outcome:
+        """An endpoint that breaks a probe in a way nobody thought of must not end the others' run."""
+        try:
+            address = await self._resolve(target)
+            if isinstance(address, Outcome):
+                return address
+            return await _probe(target, address, sessions[target.family], self._limits.timeout)
+        except Exception as error:
+            return Outcome(None, f"the probe broke: {type(error).__name__}: {error}", Reason.FAULT)
 
 
 def worst_case(
@@ -104,12 +271,12 @@ def worst_case(
     return max(pinging, connecting) + _MARGIN
 
 
-def record_of(target: Target, outcome: Outcome) -> Record:
-    """The record of a probe. Where the probe says nothing of the target, the status is `error`."""
+def record_of(target: Target, outcome: Outcome, at: str = "") -> Record:
+    """The record of a probe that ended now, or `at` a moment: an `error` where it says nothing of the target."""
     status = Status.PASS
     if outcome.reason is not None:
         status = Status.ERROR if outcome.reason in UNKNOWN else Status.FAIL
-    where = target.address
+    where = target.address or target.host
     if target.port:
         where = f"[{where}]:{target.port}" if target.family is Family.IPV6 else f"{where}:{target.port}"
     return Record(
@@ -118,7 +285,7 @@ def record_of(target: Target, outcome: Outcome) -> Record:
         family=target.family.value,
         status=status,
         value=None if outcome.seconds is None else round(outcome.seconds, 6),
-        at=timestamp(),
+        at=at or timestamp(),
         evidence=f"{where}: {outcome.evidence}",
         reason=outcome.reason or "",
     )
@@ -130,66 +297,18 @@ def _cut_off(begun: bool, deadline: float) -> Outcome:
     return Outcome(None, f"not begun when the run's {deadline:g} s were over", Reason.DEADLINE)
 
 
-async def _ping(
-    addresses: Sequence[str], family: Family, timeout: float, attempts: int, rate: float, settle: Settled
-) -> None:
-    try:
-        echo = open_socket(family)
-    except NotPermitted as error:
-        failed = Outcome(None, str(error), Reason.NOT_PERMITTED)
-    except OSError as error:
-        failed = of_error(error)
-    else:
-        with echo.socket:
-            await Pinger(echo, rate).ping(addresses, timeout=timeout, attempts=attempts, settled=settle)
-        return
-    for place in range(len(addresses)):
-        settle(place, failed)
-
-
-async def _connect_all(
-    targets: Sequence[tuple[int, Target]],
-    timeout: float,
-    concurrency: int,
-    begun: set[int],
-    settle: Settled,
-) -> None:
-    """Workers take targets from one queue: no task a target, no more sockets than workers."""
-    queue = iter(targets)
-    async with AsyncExitStack() as stack:
-        sessions = {
-            family: await stack.enter_async_context(http.new_session(family, concurrency))
-            for family in Family
-        }
-
-        async def work() -> None:
-            for index, target in queue:
-                begun.add(index)
-                settle(index, await _probe_guarded(target, sessions[target.family], timeout))
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(concurrency, len(targets))):
-                group.create_task(work())
-
-
-async def _probe_guarded(target: Target, session: aiohttp.ClientSession, timeout: float) -> Outcome:
-    """An endpoint that breaks a probe in a way nobody thought of must not end the others' run."""
-    try:
-        return await _probe(target, session, timeout)
-    except Exception as error:
-        return Outcome(None, f"the probe broke: {type(error).__name__}: {error}", Reason.FAULT)
-
-
-async def _probe(target: Target, session: aiohttp.ClientSession, timeout: float) -> Outcome:
+async def _probe(target: Target, address: str, session: aiohttp.ClientSession, timeout: float) -> Outcome:
     if target.kind is Kind.TCP:
-        return await tcp.connect(target.address, target.port, target.family, timeout)
+        return await tcp.connect(address, target.port, target.family, timeout)
+    if target.kind is Kind.TLS:
+        return await tls.connect(address, target.port, target.family, target.host, timeout)
     if target.kind is Kind.DNS:
-        return await dns.ask(target.address, target.port, target.family, target.questions, timeout)
+        return await dns.ask(address, target.port, target.family, target.questions, timeout)
     return await http.request(
         session,
         scheme=target.kind.value,
         host=target.host,
-        address=target.address,
+        address=address,
         port=target.port,
         path=target.path,
         timeout=timeout,

@@ -45,6 +45,7 @@ UNPACKED_PROGRAMS = {
     "promtool": "prometheus",
     "alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
+    "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
 }
 
 

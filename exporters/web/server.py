@@ -1,4 +1,10 @@
-"""Who answers a scrape? An aiohttp server whose TLS handshakes, logins and reloads delay no other client."""
+"""Who answers a scrape? An aiohttp server whose TLS handshakes, logins and reloads delay no other client.
+
+aiohttp, because the probes need its client already, it runs in the probes' own event loop, and it is kept by a
+community with releases for security; prometheus-client's server shakes hands inside accept(), where one silent
+client stops every scrape. Connections are accepted here and handed to aiohttp by asyncio's
+`connect_accepted_socket`: only so can their number be bounded before a handshake costs anything.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +28,18 @@ from exporters.web.rate import TokenBucket
 from exporters.web.tls import names_of_peer, server_context
 
 _LOG = logging.getLogger(__name__)
-#: How long a client may take for its TLS handshake, and how long a connection lives at most, in seconds: a
-#: silent client holds a few kilobytes for that long and nobody else waits for it.
+#: How long a client may take for its TLS handshake, until its first request is there, and how long a
+#: connection lives at most, in seconds: a silent client holds a few kilobytes for that long, and nobody waits.
 HANDSHAKE_TIMEOUT = 10.0
+REQUEST_TIMEOUT = 10.0
 CONNECTION_LIFETIME = 300.0
 #: Connections served at once; further ones are closed. A city's Prometheus pair and some screens are a dozen.
 MAX_CONNECTIONS = 512
 _RELOAD_INTERVAL = 1.0
+#: Seconds until a connection is accepted again after none could be: no file descriptors are left, for example.
+_ACCEPT_AGAIN = 0.5
+#: Health says nothing that a password would protect, and a watchdog should not need one.
+_OPEN_PATHS = frozenset({"/healthz", "/-/healthy"})
 _DEFAULT_HEADERS = {
     # The page is whole in itself: no script, no outside asset, no frame around it.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
@@ -71,11 +82,13 @@ class WebServer:
         self._addresses = addresses
         self._config_file = config_file
         self._listening: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self._greeting: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
         self._seen: Signature = ()
         self._born: dict[web.RequestHandler, float] = {}
         self._busy: set[web.RequestHandler] = set()
+        self._asked: set[web.RequestHandler] = set()
         self.reload_state = ReloadState(successful=True, succeeded_at=time.time())
 
     async def start(self) -> None:
@@ -97,7 +110,7 @@ class WebServer:
         )
         await self._runner.setup()
         self._listening = [opened for address in self._addresses for opened in listening_sockets(address)]
-        self._servers = await self._open(self._applied.context)
+        self._accepting = [asyncio.create_task(self._accept(opened)) for opened in self._listening]
         self._watch = asyncio.create_task(self._follow(), name="web configuration")
 
     @property
@@ -110,8 +123,9 @@ class WebServer:
         """Ends serving; requests under way get two seconds."""
         if self._watch:
             self._watch.cancel()
-        for server in self._servers:
-            server.close()
+        for task in [*self._accepting, *self._greeting]:
+            task.cancel()
+        await asyncio.gather(*self._accepting, *self._greeting, return_exceptions=True)
         await self._runner.cleanup()
         for opened in self._listening:
             opened.close()
@@ -128,11 +142,7 @@ class WebServer:
             self.reload_state = self.reload_state._replace(successful=False)
             _LOG.error("%s; the configuration before it stays in force", error)
             return
-        # The listening sockets stay open under the swap: a client that comes in between waits in the backlog.
-        servers = await self._open(applied.context)
-        for server in self._servers:
-            server.close()
-        self._applied, self._servers = applied, servers
+        self._applied = applied  # for the connections that come from now on
         self._seen = self._signature(applied.config)
         self.reload_state = ReloadState(successful=True, succeeded_at=time.time())
         _LOG.info("%s: read again", self._config_file)
@@ -152,29 +162,46 @@ class WebServer:
         named = [tls.cert_file, tls.key_file, tls.client_ca_file] if tls else []
         return tuple(_look(Path(name)) for name in [self._config_file, *named] if name)
 
-    async def _open(self, context: ssl.SSLContext | None) -> list[asyncio.Server]:
+    async def _accept(self, listening: socket.socket) -> None:
+        """Take connections and greet each in a task of its own, so that none waits for another's handshake."""
         loop = asyncio.get_running_loop()
-        timeout = HANDSHAKE_TIMEOUT if context else None
-        return [
-            await loop.create_server(
-                self._protocol, sock=opened.dup(), ssl=context, ssl_handshake_timeout=timeout
-            )
-            for opened in self._listening
-        ]
+        while True:
+            try:
+                client, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                _LOG.warning("no connection can be accepted: %s", error.strerror)
+                await asyncio.sleep(_ACCEPT_AGAIN)
+                continue
+            standing = len(self._runner.server.connections) if self._runner.server else 0
+            if standing + len(self._greeting) >= MAX_CONNECTIONS:
+                client.close()
+                continue
+            task = asyncio.create_task(self._greet(client))
+            self._greeting.add(task)
+            task.add_done_callback(self._greeting.discard)
 
-    def _protocol(self) -> asyncio.BaseProtocol:
+    async def _greet(self, client: socket.socket) -> None:
+        context = self._applied.context
+        timeout = HANDSHAKE_TIMEOUT if context else None
         server = self._runner.server
-        if server is None or len(server.connections) >= MAX_CONNECTIONS:
-            return _Refuse()
-        return server()
+        try:
+            assert server is not None  # noqa: S101 - set up before anything is accepted
+            await asyncio.get_running_loop().connect_accepted_socket(
+                server, client, ssl=context, ssl_handshake_timeout=timeout
+            )
+        except OSError:  # TimeoutError and ssl.SSLError are OSErrors: the client is gone, or speaks no TLS
+            client.close()
 
     def _close_old_connections(self) -> None:
         server = self._runner.server
         now = time.monotonic()
         standing = server.connections if server else []
         self._born = {connection: self._born.get(connection, now) for connection in standing}
+        self._asked.intersection_update(standing)
         for connection, born in self._born.items():
-            if now - born > CONNECTION_LIFETIME:
+            if now - born > REQUEST_TIMEOUT and connection not in self._asked:
+                connection.force_close()
+            elif now - born > CONNECTION_LIFETIME:
                 # close() ends a connection after the request under way, but leaves an idle one open.
                 if connection in self._busy:
                     connection.close()
@@ -193,6 +220,7 @@ class WebServer:
     @web.middleware
     async def _mark_busy(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self._busy.add(request.protocol)
+        self._asked.add(request.protocol)
         try:
             return await handler(request)
         finally:
@@ -206,8 +234,7 @@ class WebServer:
         allowed = applied.config.tls_server_config.client_allowed_sans
         if allowed and names_of_peer(request.get_extra_info("peercert")).isdisjoint(allowed):
             return web.Response(status=403, text="the client's certificate has no name that is allowed\n")
-        # Health says nothing that a password would protect, and a watchdog should not need one.
-        if request.path != "/-/healthy" and not await applied.authenticator.allows(
+        if request.path not in _OPEN_PATHS and not await applied.authenticator.allows(
             request.headers.get("Authorization")
         ):
             challenge = {"WWW-Authenticate": 'Basic realm="jizuo", charset="UTF-8"'}
@@ -221,14 +248,6 @@ class WebServer:
         merged.update({name: value for name, value in named.items() if value})
         response.headers.update(merged)
         response.headers["Server"] = "jizuo"
-
-
-class _Refuse(asyncio.Protocol):
-    """Closes a connection at once."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
 
 
 def _look(path: Path) -> tuple[str, int, int, int]:

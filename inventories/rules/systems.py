@@ -11,8 +11,10 @@ from inventories.rules.nodes import CLOUD_OF
 from inventories.sources import Draft
 
 #: The schemes that have a probe, and whether an endpoint of the scheme must name a port or a path.
-SCHEMES = {"http": "", "https": "", "tcp": "port", "dns": "path", "icmp": ""}
+SCHEMES = {"http": "", "https": "", "tcp": "port", "tls": "port", "dns": "path", "icmp": ""}
 _ADDRESS = re.compile(r"^(\[.*\]|[0-9.]+)\Z")
+#: A DNS name of two labels or more (RFC 1123 section 2.1): what it names stands elsewhere.
+_DNS_NAME = re.compile(r"^(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]\Z")
 
 
 def check(draft: Draft) -> None:
@@ -91,8 +93,12 @@ def _check_endpoint(draft: Draft, key: str, endpoint: str, number: int) -> None:
         report("names no node", f"write {url.scheme}://NODE")
     elif _ADDRESS.match(host) or ":" in host:
         report(f"names the address {host}", "name a node by its id: its addresses are the plan's")
-    elif not draft.nodes.knows(host):
-        fix = draft.suggestions.fix(host, draft.nodes.records, "add it to nodes.csv")
+    elif (node := host.removesuffix(f".{draft.layout.domain}" if draft.layout else "")) != host:
+        report(f"names {host!r}, a name of the inventory's own domain", f"write the node's id, {node}")
+    elif not draft.nodes.knows(host) and (url.scheme == "dns" or not _DNS_NAME.match(host)):
+        fix = draft.suggestions.fix(
+            host, draft.nodes.records, "add it to nodes.csv, or write the DNS name of what stands elsewhere"
+        )
         report(f"names {host!r}, an unknown node", fix)
     _check_parts(url, port, report)
 
@@ -103,7 +109,7 @@ def _check_parts(url: SplitResult, port: int | None, report: object) -> None:
     if port == 0:
         report("has the port 0", "write a port from 1 to 65535")
     if needs == "port" and port is None:
-        report("has no port", f"write tcp://{url.hostname or 'NODE'}:PORT")
+        report("has no port", f"write {url.scheme}://{url.hostname or 'NODE'}:PORT")
     if needs == "path" and len(url.path) < 2:
         report("names nothing to look up", f"write dns://{url.hostname or 'NODE'}/NAME")
     if url.scheme == "icmp" and (port or url.path not in ("", "/")):

@@ -17,6 +17,8 @@ import time
 from checks.availability.icmp_packets import checksum
 
 WELL, LATE, OTHER_SOURCE, UNREACHABLE, EXCEEDED, TWICE, GARBLED, FALSE_ERROR, SHORT_ERROR = range(0x10, 0x19)
+#: Answers each request but the second; answers the second alone and has a router complain about the others.
+LOSSY, FLAPPING = 0x19, 0x1A
 #: Seconds after which LATE hosts answer.
 DELAY = 0.45
 
@@ -70,16 +72,20 @@ def _answers(packet: bytes) -> list[tuple[float, bytes]]:
         error = header + message[:8]  # the least that RFC 792 asks for
     if behaviour == FALSE_ERROR:  # an error about a packet to somebody else
         error = header[:-1] + bytes([WELL]) + message
+    is_second = message[20] == 1  # the number of the attempt ends the payload's head
+    complaint = [(0.0, _packet(router, source, bytes([*unreachable, *bytes(6)]) + error))]
     answers = {
+        LOSSY: [] if is_second else [(0.0, good)],
+        FLAPPING: [(0.0, good)] if is_second else complaint,
         WELL: [(0.0, good)],
         LATE: [(DELAY, good)],
         OTHER_SOURCE: [(0.0, _packet(router, source, echo))],
-        UNREACHABLE: [(0.0, _packet(router, source, bytes([*unreachable, *bytes(6)]) + error))],
+        UNREACHABLE: complaint,
         EXCEEDED: [(0.0, _packet(router, source, bytes([*exceeded, *bytes(6)]) + error))],
-        TWICE: [(0.0, good), (0.0, good)],
+        TWICE: [(0.0, good), (DELAY, good)],
         GARBLED: [(0.0, _packet(target, source, echo[:8] + bytes(len(echo) - 8)))],
-        FALSE_ERROR: [(0.0, _packet(router, source, bytes([*unreachable, *bytes(6)]) + error))],
-        SHORT_ERROR: [(0.0, _packet(router, source, bytes([*unreachable, *bytes(6)]) + error))],
+        FALSE_ERROR: complaint,
+        SHORT_ERROR: complaint,
     }
     return answers.get(behaviour, [])
 

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from checks.availability.dns import Question
-from checks.availability.run import probe_all
+from checks.availability.names import Resolver
+from checks.availability.run import Limits, probe, probe_all
 from checks.availability.targets import Kind, Target
 from checks.record import Record, Status
 from inventories.records import Family
@@ -256,6 +257,77 @@ def test_a_probe_that_breaks_leaves_the_others() -> None:
             assert [record.status for record in records][2:] == ["pass", "pass"]
             assert (records[1].status, records[1].reason) == (Status.ERROR, "fault")
             assert records[0].status is not Status.PASS
+
+    run(test)
+
+
+def test_names_are_resolved_in_each_family_and_one_that_fails_is_one_failed_target() -> None:
+    records = {
+        ("both.city.example", "A"): ("127.0.0.1",),
+        ("both.city.example", "AAAA"): ("::1",),
+        ("old.city.example", "A"): ("127.0.0.1",),
+    }
+
+    async def test() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            ports = {f: await stack.enter_async_context(web_server(f, {})) for f in LOOPBACK}
+            server = await stack.enter_async_context(name_server("ipv4", records))
+            names = ("both.city.example", "old.city.example", "gone.city.example", "broken.city.example")
+            targets = [
+                Target(
+                    subject=name,
+                    check="http",
+                    kind=Kind.HTTP,
+                    family=Family(f),
+                    address="",
+                    host=name,
+                    port=ports[f],
+                )
+                for name in names
+                for f in LOOPBACK
+            ]
+            pings = [
+                Target(subject=name, check="icmp", kind=Kind.ICMP, family=Family.IPV4, address="", host=name)
+                for name in names[:3]
+            ]
+            limits = Limits(timeout=2.0, echo_timeout=0.3)
+            found = await probe([*targets, *pings], limits, resolver=Resolver(("127.0.0.1",), server))
+            reasons = [probed.outcome.reason for probed in found]
+            assert reasons[:8] == [None, None, None, "no_address", *["name_error"] * 2, *["unresolved"] * 2]
+            assert reasons[8:] in (
+                [None, None, "name_error"],
+                ["not_permitted", "not_permitted", "name_error"],
+            )
+
+    run(test)
+
+
+def test_a_name_server_that_swallows_questions_holds_up_nobody() -> None:
+    async def test() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hole:
+            hole.bind(("127.0.0.1", 0))
+            async with web_server("ipv4", {}) as port:
+                named = [
+                    Target(
+                        subject=f"{number}",
+                        check="http",
+                        kind=Kind.HTTP,
+                        family=Family.IPV4,
+                        address="",
+                        host=f"host-{number}.city.example",
+                        port=port,
+                    )
+                    for number in range(60)
+                ]
+                order: list[int] = []
+                targets = [*named, target(Kind.HTTP, "ipv4", port, host="h")]
+                limits = Limits(timeout=2.0, concurrency=100)
+                resolver = Resolver(("127.0.0.1",), hole.getsockname()[1])
+                found = await probe(
+                    targets, limits, resolver=resolver, settled=lambda index, _: order.append(index)
+                )
+                assert order[0] == 60, "the one with an address had to wait for the names"
+                assert [probed.outcome.reason for probed in found] == ["unresolved"] * 60 + [None]
 
     run(test)
 

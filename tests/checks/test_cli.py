@@ -224,3 +224,35 @@ def test_a_disk_that_is_full_is_said(tmp_path: Path) -> None:
 
 def test_the_collector_of_these_tests_is_the_real_one() -> None:
     assert COLLECTOR.is_file()
+
+
+def test_ipv6_is_assessed_when_asked_for() -> None:
+    """In a network of its own: nobody answers there, and nobody outside is asked."""
+    command = [
+        "unshare",
+        "--map-root-user",
+        "--net",
+        sys.executable,
+        str(ROOT / "jizuo.py"),
+        "check",
+        str(LAB),
+    ]
+    done = subprocess.run(
+        [*command, "ipv6", "--from", "local", "--format", "json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "JIZUO_STATE": "/nonexistent"},
+    )
+    found = records_of(done)
+    assert {record["subject"] for record in found} == {
+        "yichun-gov-service-net",
+        "gov-data-portal",
+        "collab-office",
+    }
+    parts = {record["check"]: record for record in found}
+    assert (parts["ipv6-reachable"]["status"], parts["ipv6-reachable"]["reason"]) == ("error", "no_family")
+    assert (parts["ipv6-aaaa"]["status"], parts["ipv6-aaaa"]["reason"]) == ("error", "unresolved")
+    assert done.returncode == 1

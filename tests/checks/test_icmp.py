@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checks.availability.icmp import _round_trip
 from checks.availability.icmp_packets import EchoPacket, checksum, parse
 from inventories.records import Family
 
@@ -95,6 +97,13 @@ def test_many_targets_with_a_third_dead_are_bounded_and_the_living_unharmed() ->
     assert max(float(str(found[address][2])) for address in living) < 0.25
 
 
+def test_a_city_that_is_dead_as_a_whole_ends_in_time() -> None:
+    silent = [f"192.0.2.{i}" for i in range(2, 250)] + [f"2001:db8:1::{i:x}" for i in range(2, 1500)]
+    program = LOSS.format(addresses=silent, window=2.0, deadline=20, before="")
+    rows = namespace.run("-c", program)
+    assert [row[:1] + row[2:4] for row in rows] == [["timeout", 4, 0]] * len(silent)
+
+
 def test_a_deadline_keeps_what_has_answered() -> None:
     found = probe([*LIVING[:3], *SILENT], namespace.RAW, deadline=0.4)
     assert [found[address][0] for address in LIVING[:3]] == ["pass"] * 3
@@ -157,6 +166,82 @@ def test_strange_answers(privileges: str, family: str) -> None:
     assert reasons == behaviours
     late = float(str(found[names[strange_hosts.LATE]][2]))
     assert strange_hosts.DELAY <= late < strange_hosts.DELAY + 0.2, "counted from the request it answers"
+
+
+LOSS = """
+import asyncio, json
+from checks.availability.run import Limits, probe
+from checks.availability.targets import Kind, Target
+from inventories.records import Family
+from tests.checks import strange_hosts
+{before}
+async def main():
+    targets = [
+        Target(subject=a, check="icmp", kind=Kind.ICMP, family=Family("ipv6" if ":" in a else "ipv4"), address=a)
+        for a in {addresses!r}
+    ]
+    limits = Limits(echo_timeout=0.6, attempts=4, every=True, window={window})
+    found = await probe(targets, limits, deadline={deadline})
+    print(json.dumps([[p.outcome.reason, p.outcome.seconds, *p.tally] for p in found]))
+asyncio.run(main())
+"""
+
+
+@TUN
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_loss_is_counted_and_one_answer_is_enough(family: str) -> None:
+    """Reason, packets sent, packets answered; errors that a later answer contradicts are loss."""
+    expected = {
+        strange_hosts.WELL: (None, 4, 4),
+        strange_hosts.TWICE: (None, 4, 4),
+        strange_hosts.LOSSY: (None, 4, 3),
+        strange_hosts.FLAPPING: (None, 4, 1),
+        strange_hosts.UNREACHABLE: ("unreachable", 4, 0),
+        strange_hosts.GARBLED: ("timeout", 4, 0),
+    }
+    addresses = [strange_hosts.address(behaviour, family) for behaviour in expected]
+    program = LOSS.format(addresses=addresses, window=0.4, deadline=None, before="strange_hosts.start()")
+    rows = namespace.run("-c", program, setup="ip link set lo up")
+    assert [(reason, sent, answered) for reason, _, sent, answered, _ in rows] == list(expected.values())
+    for _, seconds, _, answered, total in rows:
+        assert total == pytest.approx(seconds * answered if answered else 0)
+        assert not answered or seconds < 0.3, "an answer that comes twice counts once"
+
+
+@pytest.mark.parametrize("step", [0.0, 0.05, -0.0005, 3600.0, -3600.0])
+def test_a_stamp_counts_only_while_the_clock_was_let_alone(step: float) -> None:
+    """Sent 0.1 s ago, answered after 1 ms, read now; meanwhile the clock was set by a step."""
+    wall, monotonic = time.time(), time.monotonic()
+    seconds = _round_trip(wall - step - 0.1, monotonic - 0.1, wall - 0.099)
+    if abs(step) < 0.001:
+        assert seconds == pytest.approx(0.001 + step, abs=1e-5)
+    else:
+        assert 0.1 <= seconds < 0.2, (
+            "what the clock says is wrong, and what the other one says an upper bound"
+        )
+
+
+def test_what_has_answered_counts_when_a_round_is_cut_off() -> None:
+    program = LOSS.format(addresses=[*LIVING, *SILENT], window=20, deadline=1.0, before="")
+    rows = namespace.run("-c", program, setup=namespace.DEAD_NETWORK)
+    reasons = [reason for reason, *_ in rows]
+    assert reasons == [None] * len(LIVING) + ["timeout"] * len(SILENT)
+    assert all(0 < sent < 4 for _, _, sent, _, _ in rows)
+
+
+@pytest.mark.parametrize("step", [-3600.0, -0.3, 0.3, 3600.0])
+def test_a_clock_that_is_set_does_not_show_in_the_round_trip_time(step: float) -> None:
+    """This machine's clock is everybody's: the program alone sees it jump while packets are under way."""
+    before = f"""
+import time, threading
+true, jumped = time.time, threading.Event()
+time.time = lambda: true() + ({step} if jumped.is_set() else 0.0)
+threading.Timer(0.15, jumped.set).start()
+"""
+    program = LOSS.format(addresses=LIVING[:4] * 50, window=0.3, deadline=None, before=before)
+    rows = namespace.run("-c", program, setup=namespace.DEAD_NETWORK)
+    assert {(reason, sent, answered) for reason, _, sent, answered, _ in rows} == {(None, 4, 4)}
+    assert all(0 < seconds < 0.2 for _, seconds, *_ in rows)
 
 
 @TUN

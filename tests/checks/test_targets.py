@@ -6,20 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from checks.availability.targets import EndpointError, Kind, targets_of
+from checks.availability.targets import EndpointError, Kind, reachable_nodes, targets_of, unprobed_of
 from inventories.load import load_city
 from inventories.plan import build_plan
-from inventories.records import Family, NetworkZone, System
+from inventories.records import Family, HostedBy, NetworkZone, SiteRole, System
 
-from .city import tiny_city
+from .city import NODES, tiny_city
 
 LAB = Path(__file__).parents[2] / "inventories" / "lab"
 
 
 def system(*endpoints: str, **fields: Any) -> System:
     return System(
-        id="portal", name="门户", section="三", owners=("u",), kind="system", endpoints=endpoints, **fields
+        **{"hosted_by": HostedBy.CITY, **fields},
+        id="portal",
+        name="门户",
+        section="三",
+        owners=("u",),
+        kind="system",
+        endpoints=endpoints,
     )
 
 
@@ -76,6 +83,61 @@ def test_endpoints_become_targets_with_address_port_and_name() -> None:
 def test_what_stands_on_another_network_is_not_probed(network: NetworkZone) -> None:
     city = tiny_city(systems=[system("icmp://cloud-1", network=network)])
     assert not [target for target in targets_of(city, build_plan(city)) if target.subject == "portal"]
+
+
+def test_what_is_not_deployed_in_a_family_is_no_target_there_and_listed() -> None:
+    city = tiny_city(
+        nodes=[
+            structs.replace(node, families=(Family.IPV4,)) if node.id == "cloud-2" else node for node in NODES
+        ],
+        systems=[system("http://cloud-1/", "tcp://cloud-1:22", families=(Family.IPV6,))],
+    )
+    targets = targets_of(city, build_plan(city))
+    assert [target.family for target in targets if target.subject == "portal"] == [Family.IPV6] * 2
+    assert [target.family for target in targets if target.subject == "cloud-2"] == [Family.IPV4]
+    assert set(unprobed_of(city)) == {
+        ("cloud-2", "icmp", "ipv6", "not_deployed"),
+        ("portal", "http://cloud-1/", "ipv4", "not_deployed"),
+        ("portal", "tcp://cloud-1:22", "ipv4", "not_deployed"),
+    }
+
+
+def test_what_stands_elsewhere_is_probed_under_its_name() -> None:
+    city = tiny_city(systems=[system("https://service.example/path", "icmp://service.example")])
+    targets = [target for target in targets_of(city, build_plan(city)) if target.subject == "portal"]
+    assert [(t.address, t.host, t.port) for t in targets] == [("", "service.example", 443)] * 2 + [
+        ("", "service.example", 0)
+    ] * 2
+
+
+@pytest.mark.parametrize("path", [LAB, LAB.parent / "yichun"], ids=["lab", "yichun"])
+def test_every_node_and_system_is_probed_or_listed_with_a_reason_in_each_family(path: Path) -> None:
+    city = load_city(path)
+    probed = {(target.subject, target.family.value) for target in targets_of(city, build_plan(city))}
+    unprobed = {(one.subject, one.family) for one in unprobed_of(city)}
+    assert not probed & unprobed
+    assert probed | unprobed == {
+        (subject, f.value) for subject in (*city.nodes, *city.systems) for f in Family
+    }
+    access = {city.nodes[node].site for node in reachable_nodes(city)}
+    sites = {site.id for site in city.sites.values() if site.role is SiteRole.ACCESS}
+    assert sites <= access, "every site has a router or CPE that is pinged"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"hosted_by": HostedBy.NOBODY}, "nothing_to_run"),
+        ({"network": NetworkZone.POLICE, "endpoints": ("icmp://cloud-1",)}, "police_network"),
+        ({"network": NetworkZone.OTHER}, "other_network"),
+        ({"hosted_by": HostedBy.PROVINCE}, "no_endpoint"),
+    ],
+)
+def test_a_system_that_is_not_probed_says_why(changes: dict[str, Any], reason: str) -> None:
+    given = structs.replace(system(hosted_by=HostedBy.CITY), **changes)
+    city = tiny_city(systems=[given])
+    check = "".join(given.endpoints)
+    assert unprobed_of(city) == [("portal", check, family, reason) for family in ("ipv4", "ipv6")]
 
 
 @pytest.mark.parametrize(

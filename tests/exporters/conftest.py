@@ -82,7 +82,7 @@ def serve(loop: Loop) -> Iterator[Callable[..., WebServer]]:
 
     def start(config: Path | None = None, *addresses: str, routes: dict[str, Any] | None = None) -> WebServer:
         async def begin() -> WebServer:
-            served = routes or {"/metrics": _hello, "/-/healthy": _hello, "/": _hello}
+            served = routes or dict.fromkeys(("/metrics", "/healthz", "/-/healthy", "/"), _hello)
             server = WebServer(served, list(addresses) or ["127.0.0.1:0"], config)
             await server.start()
             return server

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import math
 import subprocess
+import zlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import generate_latest
@@ -19,23 +23,35 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from checks.availability.targets import Kind, Target
+from checks.availability.icmp import Tally
+from checks.availability.outcome import Outcome, Reason
+from checks.availability.run import Probed
+from checks.availability.targets import Kind, Target, unprobed_of
 from checks.record import Record, Status, timestamp, write_records
 from checks.security.controls import load_controls
-from exporters.collectors.availability import Cycle, availability_metrics
+from exporters.collectors.availability import Cycle, Totals, availability_metrics, unprobed_metrics
 from exporters.collectors.backup import backup_metrics
 from exporters.collectors.health import health_metrics, process_metrics
 from exporters.collectors.inventory import coverage_metrics, inventory_metrics
 from exporters.collectors.security import STATES, security_metrics
 from exporters.deploys import deploy_metrics, parse_deploy
-from exporters.exposition import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_TEXT, Exposition
+from exporters.exposition import (
+    CONTENT_TYPE_OPENMETRICS,
+    CONTENT_TYPE_TEXT,
+    Exposition,
+    Family,
+    Part,
+    Series,
+    label_text,
+)
 from exporters.places import places
 from exporters.probing import ProbeLoop
 from exporters.readings import Reading, Trouble, epoch_seconds
 from exporters.status.protection import backups_view
 from exporters.web.server import ReloadState
 from inventories.load import load_city
-from inventories.records import City, Family
+from inventories.records import City
+from inventories.records import Family as AddressFamily
 
 LAB = Path(__file__).parents[2] / "inventories" / "lab"
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -46,10 +62,23 @@ def city() -> City:
     return load_city(LAB)
 
 
-def samples(families: Iterable[Metric]) -> dict[Sample, float]:
+def as_metrics(families: Iterable[Family]) -> list[Metric]:
+    """The families as prometheus-client has them; what is rendered here is read by its own parser."""
+    return [
+        parsed
+        for family in families
+        for parsed in (
+            [family]
+            if isinstance(family, Metric)
+            else parse_openmetrics((Part([family]).plain[CONTENT_TYPE_OPENMETRICS] + b"# EOF\n").decode())
+        )
+    ]
+
+
+def samples(families: Iterable[Family]) -> dict[Sample, float]:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in families
+        for family in as_metrics(families)
         for sample in family.samples
     }
 
@@ -96,7 +125,7 @@ async def _rounds(targets: list[Target], rounds: int) -> Cycle:
     return loop.reading.value
 
 
-def http(subject: str, family: Family, address: str) -> Target:
+def http(subject: str, family: AddressFamily, address: str) -> Target:
     return Target(
         subject=subject,
         check="http://cloud-1/gov-data-portal/",
@@ -109,8 +138,8 @@ def http(subject: str, family: Family, address: str) -> Target:
 
 def test_a_dead_target_is_0_and_not_absent_and_says_why_only_while_it_fails(city: City) -> None:
     targets = [
-        http("gov-data-portal", Family.IPV4, "127.0.0.1"),
-        http("gov-data-portal", Family.IPV6, "::1"),  # nothing listens there
+        http("gov-data-portal", AddressFamily.IPV4, "127.0.0.1"),
+        http("gov-data-portal", AddressFamily.IPV6, "::1"),  # nothing listens there
     ]
     cycle = asyncio.run(_rounds(targets, 3))
     found = samples(availability_metrics(cycle, places(city)))
@@ -123,11 +152,37 @@ def test_a_dead_target_is_0_and_not_absent_and_says_why_only_while_it_fails(city
     assert value(found, "jizuo_probe_failures_total", family="ipv4", **about) == 0
     assert value(found, "jizuo_probe_failures_total", family="ipv6", **about) == 3
     assert value(found, "jizuo_probe_cycle_interval_seconds") == 20
+    assert value(found, "jizuo_probe_cycles_total") == 3
+    assert value(found, "jizuo_probe_cycle_targets", family="ipv6", status="fail") == 1
+    assert value(found, "jizuo_probe_cycle_targets", family="ipv6", status="pass") == 0
+    assert 0 < value(found, "jizuo_probe_answer_seconds_total", family="ipv4", **about) < 3
+    assert value(found, "jizuo_probe_answer_seconds_total", family="ipv6", **about) == 0
+    assert not names(found, "jizuo_probe_packets_sent_total")  # those are of ICMP alone
+
+
+def test_loss_is_counted_in_packets_and_what_could_not_be_probed_not_at_all() -> None:
+    rounds = [
+        Probed(Outcome(0.25, ""), Tally(3, 2, 0.5)),
+        Probed(Outcome(None, "", Reason.TIMEOUT), Tally(3, 0, 0.0)),
+        Probed(Outcome(None, "", Reason.NOT_PERMITTED)),
+    ]
+    loop = ProbeLoop(30, 1.0, lambda: None)
+    ping = Target(subject="a", check="icmp", kind=Kind.ICMP, family=AddressFamily.IPV4, address="127.0.0.1")
+    for one in rounds:
+        loop._count([ping], [one])
+    (total,) = loop._totals.values()
+    assert total == Totals(attempts=2, failures=1, answer_seconds=0.25, packets=6, lost=4)
+
+
+def test_what_is_not_probed_is_listed_with_its_reason(city: City) -> None:
+    found = samples(unprobed_metrics(unprobed_of(city)))
+    about = {"subject": "health-1", "check": "icmp", "reason": "private_network"}
+    assert value(found, "jizuo_probe_excluded_info", family="ipv6", **about) == 1
 
 
 def test_a_probe_that_could_not_be_made_is_no_success(city: City) -> None:
     records = [record("core-a", "icmp", Status.ERROR, family="ipv6", reason="not_permitted")]
-    found = samples(availability_metrics(Cycle(records, {}, {}, AT, 1, 30), places(city)))
+    found = samples(availability_metrics(Cycle(records, {}, AT, 1, 30), places(city)))
     assert value(found, "jizuo_probe_success", subject="core-a", family="ipv6") == 0
     assert value(found, "jizuo_probe_failure_info", reason="not_permitted") == 1
 
@@ -138,7 +193,7 @@ def test_targets_carry_level_and_county(city: City) -> None:
         record("core-a", "icmp", Status.PASS, 0.001, family="ipv4"),
         record("gone", "icmp", Status.PASS, 0.001, family="ipv4"),
     ]
-    found = samples(availability_metrics(Cycle(records, {}, {}, AT, 1, 30), places(city)))
+    found = samples(availability_metrics(Cycle(records, {}, AT, 1, 30), places(city)))
     assert value(found, "jizuo_probe_success", subject="yufang", level="village", county="360902") == 1
     assert value(found, "jizuo_probe_success", subject="core-a", level="city", county="") == 1
     assert value(found, "jizuo_probe_success", subject="gone", level="", county="") == 1
@@ -327,14 +382,14 @@ def test_the_last_deploy_shows(tmp_path: Path) -> None:
 # The exposition.
 
 
-def all_families(city: City) -> dict[str, list[Metric]]:
+def all_families(city: City) -> dict[str, list[Family]]:
     """Every family that is exposed, with awkward values in it."""
     records = [
         record("core-a", "icmp", Status.PASS, 0.00123, family="ipv4"),
         record("core-a", "icmp", Status.FAIL, None, family="ipv6", reason="timeout"),
         record('a"b\\c\nd', "http://[::1]/?q=中文", Status.FAIL, None, family="ipv6", reason="reset"),
     ]
-    keys = {("core-a", "icmp", "ipv4"): 3}
+    totals = {("core-a", "icmp", "ipv4"): Totals(3, 1, 1234567.5, 9, 4)}
     readings = {"backup": Reading[object](), "security": Reading[object]({}, AT, AT, 0.1, None)}
     jobs = [
         record("gov-service@cloud-1", check, Status.PASS, 600.0)
@@ -344,7 +399,8 @@ def all_families(city: City) -> dict[str, list[Metric]]:
     return {
         "inventory": inventory_metrics(city, places(city)),
         "coverage": coverage_metrics(city, records),
-        "availability": availability_metrics(Cycle(records, keys, {}, AT, 1.5, 30), places(city)),
+        "availability": availability_metrics(Cycle(records, totals, AT, 1.5, 30, 7), places(city)),
+        "excluded": unprobed_metrics(unprobed_of(city)),
         "backup": backup_metrics(city, jobs),
         "security": security_metrics(controls, load_controls()),
         "health": health_metrics(readings, ReloadState(True, AT)),
@@ -367,7 +423,7 @@ def test_the_body_is_what_prometheus_client_itself_would_say(city: City) -> None
         exposition.replace(name, families)
     exposition.publish()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Whole(family for families in parts.values() for family in families))  # type: ignore[arg-type]
+    registry.register(Whole(as_metrics(family for families in parts.values() for family in families)))  # type: ignore[arg-type]
     text = exposition.body("text/plain;version=0.0.4")
     assert text.plain == generate_latest(registry)
     assert text.content_type == CONTENT_TYPE_TEXT
@@ -380,6 +436,55 @@ def test_the_body_is_what_prometheus_client_itself_would_say(city: City) -> None
     parsed = samples(text_string_to_metric_families(text.plain.decode()))
     assert parsed == samples(parse_openmetrics(opened.plain.decode()))
     assert value(parsed, "jizuo_probe_success", subject='a"b\\c\nd') == 0
+
+
+NUMBERS = [0.0, -0.0, 1, 0.1, 123456, 999999.5, 1e6, 1234567, 1.5e21, 1e-9, -1234567.25, math.inf, -math.inf]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from(["a", "b", "zone", "subject"]), st.text(max_size=12), max_size=3),
+            st.sampled_from([*NUMBERS, math.nan]) | st.floats(),
+        ),
+        max_size=6,
+    ),
+    st.text(max_size=20),
+)
+def test_many_series_are_written_as_prometheus_client_writes_them(
+    rows: list[tuple[dict[str, str], float]], documentation: str
+) -> None:
+    for kind, family in (
+        ("gauge", Metric("jizuo_x", documentation, "gauge")),
+        ("counter", Metric("jizuo_x", documentation, "counter")),
+        ("info", Metric("jizuo_x", documentation, "info")),
+    ):
+        suffix = {"gauge": "", "counter": "_total", "info": "_info"}[kind]
+        for labels, number in rows:
+            family.add_sample("jizuo_x" + suffix, labels, number)
+        ours = Part(
+            [Series(kind, "jizuo_x", documentation, [(label_text(held), number) for held, number in rows])]
+        )  # type: ignore[arg-type]
+        registry = Whole([family])
+        assert ours.plain[CONTENT_TYPE_TEXT] == generate_latest(registry)  # type: ignore[arg-type]
+        assert ours.plain[CONTENT_TYPE_OPENMETRICS] + b"# EOF\n" == generate_openmetrics(registry)  # type: ignore[no-untyped-call]
+
+
+def test_the_compressed_parts_are_one_gzip_file() -> None:
+    exposition = Exposition()
+    for number in range(5):
+        rows = [(label_text({"row": f"{row}"}), row * 0.7) for row in range(number * 3000)]
+        exposition.replace(f"{number}", [Series("gauge", f"jizuo_{number}", "x", rows)])
+    exposition.publish()
+    for accept in ("text/plain", "application/openmetrics-text"):
+        body = exposition.body(accept)
+        done = subprocess.run(["gzip", "-dc"], input=body.gzipped, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b""), "gzip itself warns of what follows a file's end"
+        assert done.stdout == body.plain
+        inflator = zlib.decompressobj(31)  # one member, as a reader without support for several reads it
+        assert inflator.decompress(body.gzipped) == body.plain
+        assert inflator.eof and not inflator.unused_data
+        assert len(body.gzipped) < len(body.plain) / 4
 
 
 def test_promtool_has_nothing_to_remark(city: City) -> None:

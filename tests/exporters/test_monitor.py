@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import re
+import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from checks.availability.targets import Kind, Target
 from checks.drills.chain import write_record
 from checks.drills.record import DrillRecord
 from checks.record import Record, Status, timestamp, write_records
@@ -25,6 +29,7 @@ from exporters.probing import ProbeLoop
 from exporters.readings import Trouble
 from exporters.sources import FileSource
 from exporters.web.server import ReloadState
+from inventories.records import Family
 
 LAB = Path(__file__).parents[2] / "inventories" / "lab"
 NAMES = frozenset({"availability", "backup", "security", "drill", "deploy"})
@@ -248,9 +253,86 @@ def test_a_round_that_fails_keeps_the_last_for_a_while(monkeypatch: pytest.Monke
         await asyncio.sleep(0.7)
         task.cancel()
 
-    asyncio.run(scenario(lambda: monkeypatch.setattr(probing, "probe_all", broken)))
+    asyncio.run(scenario(lambda: monkeypatch.setattr(probing, "probe", broken)))
     assert loop.reading.trouble is Trouble.FAILED
     assert "no more sockets" in loop.reading.message
     assert loop.reading.value is None  # three intervals later the last round tells nothing
     assert loop.reading.read_at is not None
     assert len(changes) > 4
+
+
+def refused(subject: str) -> Target:
+    """A target on a port of this machine on which nothing listens."""
+    return Target(
+        subject=subject, check="tcp://x:1", kind=Kind.TCP, family=Family.IPV4, address="127.0.0.1", port=1
+    )
+
+
+def counts(loop: ProbeLoop) -> dict[str, tuple[int, int]]:
+    assert loop.reading.value is not None
+    return {key[0]: (total.attempts, total.failures) for key, total in loop.reading.value.totals.items()}
+
+
+def test_an_edit_of_the_inventory_keeps_the_counters_of_what_stays() -> None:
+    async def scenario() -> None:
+        loop = ProbeLoop(5, 0.5, lambda: None)
+        loop.targets = [refused("stays"), refused("goes")]
+        await loop.round()
+        await loop.round()
+        assert counts(loop) == {"stays": (2, 2), "goes": (2, 2)}
+        loop.targets = [refused("comes"), refused("stays")]
+        await loop.round()
+        assert counts(loop) == {"comes": (1, 1), "stays": (3, 3)}
+
+    asyncio.run(scenario())
+
+
+def test_an_edit_while_a_round_is_under_way_counts_from_the_next_on() -> None:
+    async def scenario() -> None:
+        loop = ProbeLoop(5, 0.5, lambda: None)
+        loop.targets = [refused("first")]
+        under_way = asyncio.create_task(loop.round())
+        await asyncio.sleep(0)
+        loop.targets = [refused("first"), refused("second")]
+        await under_way
+        assert counts(loop) == {"first": (1, 1)}
+        await loop.round()
+        assert counts(loop) == {"first": (2, 2), "second": (1, 1)}
+
+    asyncio.run(scenario())
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Takes every file descriptor that this process may still open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))  # noqa: PTH208
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_sockets_nothing_is_said_of_the_targets_and_the_next_round_is_well() -> None:
+    ping = Target(subject="p", check="icmp", kind=Kind.ICMP, family=Family.IPV4, address="127.0.0.1")
+
+    async def scenario() -> None:
+        loop = ProbeLoop(5, 0.5, lambda: None)
+        loop.targets = [refused("t"), ping]
+        await loop.round()  # the threads and sockets that asyncio keeps are open from here on
+        before = counts(loop)
+        with no_descriptors():
+            await loop.round()
+        assert loop.reading.value is not None
+        assert {record.reason for record in loop.reading.value.records} == {"not_permitted"}
+        assert counts(loop) == before, "what could not be probed counts for nothing"
+        await loop.round()
+        assert counts(loop)["t"] == (2, 2)
+
+    asyncio.run(scenario())

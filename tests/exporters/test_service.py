@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from checks.availability.targets import reachable_nodes, targets_of
+from inventories.hosts import NODE_EXPORTER_PORT, linux_nodes
 from inventories.load import load_city
 from inventories.plan import build_plan
+from inventories.records import Family
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "inventories" / "lab"
@@ -112,17 +115,73 @@ def test_a_city_is_probed_and_served(namespace: Any, web: None, start: Start, tm
 
     page = namespace.get("http://127.0.0.1:9910/")
     assert "宜春市数字基座运行状态" in page
-    assert "healthy" in namespace.get("http://127.0.0.1:9910/-/healthy")
+    for path in ("/-/healthy", "/healthz"):
+        assert "healthy" in namespace.get(f"http://127.0.0.1:9910{path}")
+    sent = samples(text, "jizuo_probe_packets_sent_total")
+    lost = samples(text, "jizuo_probe_packets_lost_total")
+    rounds = samples(text, "jizuo_probe_attempts_total")
+    assert sent == {key: 3 * rounds[key] for key in sent}
+    assert {key for key in sent if lost[key]} == {key for key in sent if not success[key]}
+    excluded = samples(text, "jizuo_probe_excluded_info")
+    assert ("health-1", "icmp", "ipv6") in excluded
+    assert not set(excluded) & set(success)
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
+
+
+def test_the_targets_of_prometheus_are_served(namespace: Any, start: Start) -> None:
+    start("security", "--web.listen-address=[::1]:9930")
+    nodes = json.loads(namespace.get("http://[::1]:9930/sd/node"))
+    city = load_city(LAB)
+    plan = build_plan(city)
+    assert {group["labels"]["instance"] for group in nodes} == set(linux_nodes(city))
+    wanted = {f"[{plan.management(node, Family.IPV6)}]:{NODE_EXPORTER_PORT}" for node in linux_nodes(city)}
+    assert {target for group in nodes for target in group["targets"]} == wanted
+    assert json.loads(namespace.get("http://[::1]:9930/sd/jizuo"))
+    answer = namespace.get("http://[::1]:9930/sd/nodes", "--write-out", " %{http_code} %{content_type}")
+    assert "the jobs are node, jizuo" in answer
+    assert " 404 " in answer
+    assert namespace.get(
+        "http://[::1]:9930/sd/node", "--write-out", "%{content_type}", "--output", "/dev/null"
+    ).startswith("application/json")
+
+
+def test_a_shard_probes_its_part(namespace: Any, start: Start) -> None:
+    start("availability", "--web.listen-address=[::1]:9940", "--shard", "county=360981", "--timeout", "1s")
+    wait_for_round(namespace, 9940)
+    city = load_city(LAB)
+    text = namespace.get("http://[::1]:9940/metrics")
+    assert {key[0] for key in samples(text, "jizuo_probe_success")} == {
+        node for node in reachable_nodes(city) if city.nodes[node].site.startswith("360981")
+    }
+    assert "reachable_ipv4" not in text  # of a part it would say that the city ends there
+
+
+def test_one_that_is_killed_in_a_round_serves_again(namespace: Any, start: Start) -> None:
+    options = ("availability", "--web.listen-address=[::1]:9950", "--interval", "6s", "--timeout", "1s")
+    killed = start(*options)
+    time.sleep(0.5)  # its first round takes longer: most of the lab's hosts are dead here
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(10)
+    start(*options)
+    wait_for_round(namespace, 9950)
+    text = namespace.get("http://[::1]:9950/metrics")
+    assert set(samples(text, "jizuo_probe_attempts_total").values()) == {1}
+
+
+def wait_for_round(namespace: Any, port: int) -> None:
+    deadline = time.monotonic() + 25
+    while collectors(namespace.get(f"http://[::1]:{port}/metrics"))["availability"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_each_exporter_shows_its_own(namespace: Any, start: Start) -> None:
     expected = {
         "backup": {"inventory", "backup", "drill"},
         "security": {"inventory", "security"},
-        "availability": {"inventory", "availability"},
+        "availability": {"inventory", "availability", "inspection"},
     }
     for port, (name, shown) in enumerate(expected.items(), start=9920):
         start(name, f"--web.listen-address=[::1]:{port}")
@@ -151,6 +210,8 @@ def test_a_wrong_inventory_stops_it_before_it_listens(tmp_path: Path) -> None:
             "/no/such/web.yml: cannot",
         ),
         (("--interval=soon",), "is no duration"),
+        (("--shard=9/4",), "is no shard; write county=SITE"),
+        (("--shard=county=1",), "has no such county; write one of 360902"),
         (("--interval=0s",), "not above 0"),
         (("--max-age=backups=1h",), "NAME one of availability, security, backup"),
     ],

@@ -62,7 +62,7 @@ def probes(city: City, dead: set[tuple[str, str]]) -> list[Record]:
 
 def snapshot(city: City, records: list[Record] | None, **more: Any) -> Snapshot:
     inventory = Inventory(city, (), places(city))
-    cycle = None if records is None else Cycle(records, {}, {}, NOW.timestamp(), 1, 30)
+    cycle = None if records is None else Cycle(records, {}, NOW.timestamp(), 1, 30)
     return Snapshot(reading(inventory), reading(cycle), **more)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
+import os
+import resource
 import socket
 import ssl
 import subprocess
@@ -13,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from exporters.exposition import Body
+from exporters.web import answers
 from exporters.web import server as server_module
 from exporters.web.configuration import WebConfigError, parse_duration, read_web_config
 from exporters.web.listening import ListenError, listening_sockets, parse_address
@@ -159,6 +165,100 @@ def test_a_connection_that_sends_nothing_is_closed_in_the_end(
         assert silent.recv(1) == b""
 
 
+def test_a_client_that_trickles_its_first_request_is_cut_off(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow loris: a byte now and then, and never the end of the headers."""
+    monkeypatch.setattr(server_module, "REQUEST_TIMEOUT", 1.0)
+    server = serve()
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=0.1) as loris:
+        loris.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        end = time.monotonic() + 8
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < end:
+                loris.sendall(b"x")
+                with contextlib.suppress(TimeoutError):
+                    if loris.recv(1000) == b"":
+                        raise ConnectionResetError
+                assert get(server)[0] == 200
+
+
+def test_a_client_that_reads_nothing_costs_no_body_and_is_cut_off(
+    serve: Serve, loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "PIECE_TIMEOUT", 1.0)
+    body = Body("text/plain", b"x" * 30_000_000, b"")
+    asked = 40
+
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        return await answers.answer(request, body)
+
+    server = serve(routes={"/metrics": metrics})
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=30)
+    connection.request("GET", "/metrics")
+    assert connection.getresponse().read() == body.plain
+    connection.close()
+    resident = resident_bytes()
+    clients = []
+    for _ in range(asked):
+        client = socket.create_connection(("127.0.0.1", port_of(server)), timeout=10)
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        clients.append(client)
+    time.sleep(0.7)
+    assert resident_bytes() - resident < 100_000_000, "40 bodies would be 1.2 GB"
+    wait_until(lambda: not loop.run(_standing(server)))
+    for client in clients:
+        client.close()
+
+
+async def _standing(server: WebServer) -> int:
+    connections = server._runner.server
+    return len(connections.connections) if connections else 0
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def test_silent_clients_beyond_the_limit_are_closed_before_any_handshake(
+    serve: Serve, authority: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 5)
+    server = serve(write(tmp_path / "web.yml", tls_config(*authority.issue(tmp_path, "server", "first"))))
+    silent = [socket.create_connection(("127.0.0.1", port_of(server)), timeout=5) for _ in range(12)]
+    closed = [client for client in silent if _is_closed(client)]
+    assert len(closed) == 7
+    for client in silent:
+        client.close()
+    context = ssl.create_default_context(cafile=authority.file)
+    wait_until(lambda: _answers(server, context=context))
+
+
+def _is_closed(client: socket.socket) -> bool:
+    client.settimeout(0.3)
+    try:
+        return client.recv(1) == b""
+    except TimeoutError:
+        return False
+
+
+def test_no_file_descriptors_left_is_survived(serve: Serve) -> None:
+    server = serve()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_descriptors() + 2, hard))
+    held: list[socket.socket] = []
+    try:
+        with pytest.raises(OSError):
+            while True:  # the server's own end of each takes one too
+                held.append(socket.create_connection(("127.0.0.1", port_of(server)), timeout=2))
+        time.sleep(0.2)
+    finally:
+        for client in held:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    wait_until(lambda: _answers(server))
+
+
 def test_connections_beyond_the_limit_are_refused(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
     server = serve()
@@ -176,9 +276,9 @@ def test_connections_beyond_the_limit_are_refused(serve: Serve, monkeypatch: pyt
         client.close()
 
 
-def _answers(server: WebServer) -> bool:
+def _answers(server: WebServer, **tls: Any) -> bool:
     try:
-        return get(server)[0] == 200
+        return get(server, **tls)[0] == 200
     except (ConnectionError, http.client.HTTPException):
         return False
 
@@ -195,6 +295,7 @@ def test_only_users_with_their_password_may_read(serve: Serve, tmp_path: Path, p
     assert get(server, headers=login("prometheus", "right"))[0] == 200
     assert get(server, headers=login("prometheus", "wrong"))[0] == 401
     assert get(server, "/-/healthy")[0] == 200
+    assert get(server, "/healthz")[0] == 200
     assert get(server, "/")[0] == 401
 
 

@@ -1,0 +1,369 @@
+"""What does watching a whole city cost? The exporter beside blackbox_exporter, fping and prometheus-client's encoder.
+
+Run by `jizuo bench monitoring`, as root: it makes a network namespace in which every address of Yichun's plan
+answers, and for the dead ones a wire with nobody at its end. All are measured in one run on the same targets;
+ratios hold better than absolute figures on a machine that does other things besides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from prometheus_client import Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from checks.availability.targets import Kind, Target, targets_of
+from exporters.exposition import Exposition, Series, label_text
+from inventories.load import load_city
+from inventories.plan import build_plan
+from inventories.records import Family
+
+ROOT = Path(__file__).parents[2]
+CITY = ROOT / "inventories" / "yichun"
+INTERVAL = 30
+PORT, BLACKBOX_PORT = 19910, 19115
+#: What blackbox_exporter and fping are asked of: enough to measure, few enough to wait for.
+SAMPLE = 1000
+SERIES = 60_000
+
+#: Every address is this machine's own (AnyIP); what is dead is routed into a wire.
+NETWORK = """
+ip link set lo up
+sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+ip link add wire type veth peer name end
+ip link set wire arp off up
+ip link set end arp off up
+ip addr add 192.0.2.1/24 dev wire
+ip -6 addr add 2001:db8:ffff::1/64 dev wire nodad
+ip route add local 198.18.0.0/15 dev lo
+ip -6 route add local 2001:db8::/32 dev lo
+"""
+#: Accepts and answers on the ports of the inventory's endpoints, so that every target of the city lives.
+SERVER = """
+import asyncio, sys
+async def answer(reader, writer):
+    try:
+        await reader.readuntil(b"\\r\\n\\r\\n")
+        writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok")
+        await writer.drain()
+    except Exception:
+        pass
+    writer.close()
+async def main():
+    for port in map(int, sys.argv[1:]):
+        await asyncio.start_server(answer, ["0.0.0.0", "::"], port, backlog=1024)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+class Measured(NamedTuple):
+    """What some cycles of the exporter cost."""
+
+    cpu_per_cycle: float
+    cpu_per_probe: float
+    series: int
+    probes: int
+    seconds_per_cycle: float
+    p99: float
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Print what each costs, and the ratios."""
+    if os.geteuid() != 0:
+        sys.exit("jizuo bench monitoring makes a network namespace: run it as root (sudo)")
+    if "--inside" not in arguments:
+        command = [sys.executable, str(Path(__file__)), "--inside", *arguments]
+        network = f'set -e\n{NETWORK}\nexec "$@"'
+        inside = ["unshare", "--net", "sh", "-c", network, "sh", *command]
+        return subprocess.run(
+            inside, check=False, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        ).returncode
+    cycles = next((int(text.partition("=")[2]) for text in arguments if text.startswith("--cycles=")), 3)
+    _rendering()
+    city = load_city(CITY)
+    targets = targets_of(city, build_plan(city))
+    ports = sorted({target.port for target in targets if target.port})
+    with _running([sys.executable, "-c", SERVER, *map(str, ports)], "ready"):
+        peers = _probing(targets)
+        calm = _exporter("all alive", cycles)
+        for peer, cost in peers.items():
+            _say(f"CPU of {peer} to jizuo, a probe", f"{cost / 1000 / calm.cpu_per_probe:8.1f}")
+        scraped = _exporter("all alive, scraped ten times a second", cycles, scrape=True)
+        print(f"{'p99 of round-trip times, scraped to not':<52} {scraped.p99 / calm.p99:8.2f}")
+        _kill(targets, 0.3)
+        dead = _exporter("30% dead", cycles)
+        print(f"{'CPU, 30% dead to all alive':<52} {dead.cpu_per_cycle / calm.cpu_per_cycle:8.2f}")
+        _kill(targets, 1.0)
+        dead = _exporter("100% dead", cycles)
+        print(f"{'CPU, 100% dead to all alive':<52} {dead.cpu_per_cycle / calm.cpu_per_cycle:8.2f}")
+    return 0
+
+
+def _say(what: str, figure: str) -> None:
+    print(f"{what:<52} {figure}", flush=True)
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], ready: str) -> Iterator[int]:
+    """A program while it runs; its id, once it has said that it is ready."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+        )
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                errors.write(line)
+                if ready in line:
+                    break
+            else:
+                errors.seek(0)
+                sys.exit(f"{command[0]} ended: {errors.read()}")
+            yield process.pid
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of processor time that a process has taken (proc(5), stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# The encoders.
+
+
+def _rendering() -> None:
+    random.seed(1)
+    about = {"check": "icmp", "family": "ipv6", "level": "village", "county": "360902"}
+    rows = [({**about, "subject": f"node-{n}"}, random.random()) for n in range(SERIES)]
+    metric = Metric("jizuo_probe_duration_seconds", "x", "gauge")
+    for labels, number in rows:
+        metric.add_sample(metric.name, labels, number)
+
+    class Registry:
+        def collect(self) -> Iterator[Metric]:
+            yield metric
+
+    theirs = _cpu_of(lambda: openmetrics.generate_latest(Registry()))  # type: ignore[no-untyped-call]
+    plain = _cpu_of(lambda: generate_latest(Registry()))  # type: ignore[arg-type]
+    texts = [(label_text(labels), number) for labels, number in rows]
+    exposition = Exposition()
+
+    def render() -> None:
+        exposition.replace("x", [Series("gauge", metric.name, "x", texts)])
+
+    ours = _cpu_of(render)
+    published = _cpu_of(lambda: (render(), exposition.publish()))
+    same = exposition.body("application/openmetrics-text").plain == openmetrics.generate_latest(Registry())  # type: ignore[no-untyped-call]
+    _say(f"prometheus-client, {SERIES:,} series, text", f"{plain * 1000:8.1f} ms")
+    _say(f"prometheus-client, {SERIES:,} series, OpenMetrics", f"{theirs * 1000:8.1f} ms")
+    _say(f"jizuo, {SERIES:,} series, both formats", f"{ours * 1000:8.1f} ms, the same bytes: {same}")
+    _say("jizuo, with compression", f"{published * 1000:8.1f} ms")
+    _say("prometheus-client's two formats to jizuo's", f"{(plain + theirs) / ours:8.1f}")
+
+
+def _cpu_of(work: object) -> float:
+    assert callable(work)
+    taken = []
+    for _ in range(3):
+        begun = time.process_time()
+        work()
+        taken.append(time.process_time() - begun)
+    return min(taken)
+
+
+# Probes.
+
+
+def _probing(targets: Sequence[Target]) -> dict[str, float]:
+    """CPU-seconds for 1,000 probes of fping and blackbox_exporter, on some of the city's addresses."""
+    costs: dict[str, float] = {}
+    pinged = [target for target in targets if target.kind is Kind.ICMP]
+    fping = os.environ.get("FPING") or shutil.which("fping")
+    if fping:
+        for family in Family:
+            names = "".join(f"{t.address}\n" for t in pinged if t.family is family)
+            count = names.count("\n")
+            used, begun = _children(), time.monotonic()
+            option = "-6" if family is Family.IPV6 else "-4"
+            subprocess.run(
+                [fping, option, "-q", "-r0", "-t1000", "-i1"],
+                input=names,
+                text=True,
+                capture_output=True,
+                check=False,
+            )
+            cost = costs[f"fping {family}"] = (_children() - used) / count * 1000
+            _say(
+                f"fping {family}",
+                f"{cost:8.3f} CPU-s per 1,000 probes, {count / (time.monotonic() - begun):.0f} a second",
+            )
+    blackbox = os.environ.get("BLACKBOX") or shutil.which("prometheus-blackbox-exporter")
+    if not blackbox:
+        print("prometheus-blackbox-exporter is not installed (Debian package of that name): no comparison")
+        return costs
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "blackbox.yml"
+        config.write_text(
+            "modules:\n"
+            + "".join(
+                f"  {name}{version}:\n    prober: {name}\n    timeout: 3s\n    {name}:\n"
+                f"      preferred_ip_protocol: ip{version}\n      ip_protocol_fallback: false\n"
+                for name in ("icmp", "tcp")
+                for version in (4, 6)
+            )
+        )
+        command = [blackbox, f"--config.file={config}", f"--web.listen-address=127.0.0.1:{BLACKBOX_PORT}"]
+        with _running(command, "Listening on") as pid:
+            for kind in (Kind.ICMP, Kind.TCP):
+                chosen = [t for t in targets if t.kind is kind]
+                chosen = (chosen * (SAMPLE // len(chosen) + 1))[:SAMPLE]
+                cost, series = _blackbox(pid, kind, chosen)
+                costs[f"blackbox_exporter {kind}"] = cost
+                _say(f"blackbox_exporter {kind}", f"{cost:8.3f} CPU-s per 1,000 probes, {series} series each")
+    return costs
+
+
+def _children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _blackbox(pid: int, kind: Kind, targets: Sequence[Target]) -> tuple[float, int]:
+    connection = http.client.HTTPConnection("127.0.0.1", BLACKBOX_PORT, timeout=10)
+    used, well, series = _cpu(pid), 0, 0
+    for target in targets:
+        host = f"[{target.address}]" if target.port and ":" in target.address else target.address
+        named = f"{host}:{target.port}" if target.port else host
+        version = 6 if target.family is Family.IPV6 else 4
+        connection.request("GET", f"/probe?module={kind}{version}&target={quote(named)}")
+        body = connection.getresponse().read().decode()
+        well += "\nprobe_success 1" in body
+        series = sum(not line.startswith("#") for line in body.splitlines())
+    cost = (_cpu(pid) - used) / len(targets) * 1000
+    if well != len(targets):
+        print(f"blackbox_exporter {kind}: {well} of {len(targets)} answered")
+    return cost, series
+
+
+# The exporter.
+
+
+def _kill(targets: Sequence[Target], part: float) -> None:
+    """Route some of the addresses into the wire; each tenth's share is as large in every county."""
+    seen = sorted({(t.family.value, t.address) for t in targets})
+    chosen = random.Random(1).sample(seen, int(len(seen) * part))
+    for family, via in (("ipv4", "192.0.2.2"), ("ipv6", "2001:db8:ffff::2")):
+        option = ["-6"] if family == "ipv6" else []
+        lines = "".join(f"route replace {a} via {via} dev wire\n" for f, a in chosen if f == family)
+        # A local route of the whole prefix comes first: the dead leave the table of local addresses.
+        subprocess.run(
+            ["ip", *option, "rule", "add", "pref", "0", "lookup", "100"], check=False, capture_output=True
+        )
+        lines = lines.replace("dev wire\n", "dev wire table 100\n")
+        subprocess.run(["ip", *option, "-batch", "-"], input=lines, text=True, check=True)
+        subprocess.run(
+            ["ip", *option, "rule", "del", "pref", "0", "lookup", "local"], check=False, capture_output=True
+        )
+        subprocess.run(
+            ["ip", *option, "rule", "add", "pref", "10", "lookup", "local"], check=False, capture_output=True
+        )
+
+
+def _exporter(name: str, cycles: int, scrape: bool = False) -> Measured:
+    command = [sys.executable, str(ROOT / "jizuo.py"), "exporter", "availability", "--inventory", str(CITY)]
+    command += ["--interval", f"{INTERVAL}s", f"--web.listen-address=127.0.0.1:{PORT}"]
+    with _running(command, "metrics at") as pid:
+        first = _wait_for_cycle(0.0)  # the first cycle is not spread over the interval
+        _wait_for_cycle(first, scrape)
+        used, begun = _cpu(pid), time.monotonic()
+        stamp = _stamp()
+        for _ in range(cycles):
+            stamp = _wait_for_cycle(stamp, scrape)
+        seconds = time.monotonic() - begun
+        used = _cpu(pid) - used
+        text = _get("/metrics").decode()
+        scrapes = []
+        for _ in range(30):
+            at = time.monotonic()
+            _get("/metrics", compressed=True)
+            scrapes.append(time.monotonic() - at)
+        rss = next(
+            line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
+        )
+    series = sum(not line.startswith("#") for line in text.splitlines())
+    durations = sorted(
+        map(float, re.findall(r'^jizuo_probe_duration_seconds\{check="icmp".*\} (.*)$', text, re.M))
+    )
+    p99 = durations[int(len(durations) * 0.99)] if durations else float("nan")
+    up = len(re.findall(r"^jizuo_probe_success\{.*\} 1\.0$", text, re.M))
+    probed = len(re.findall(r"^jizuo_probe_success\{", text, re.M))
+    _say(
+        f"jizuo, {name}: CPU of one core",
+        f"{used / seconds * 100:8.2f} %, {used / cycles:.2f} s a cycle of {INTERVAL} s",
+    )
+    packets = 3 * len(re.findall(r'^jizuo_probe_success\{check="icmp"', text, re.M))
+    others = probed - packets // 3
+    _say(
+        f"jizuo, {name}: per 1,000 probes",
+        f"{used / cycles / (packets + others) * 1000:8.3f} CPU-s, all included",
+    )
+    _say(
+        f"jizuo, {name}: targets up, series",
+        f"{up:,} of {probed:,}, {series:,} series, {rss.split()[1]} kB resident",
+    )
+    _say(
+        f"jizuo, {name}: scrape, median and worst of 30",
+        f"{statistics.median(scrapes) * 1000:8.2f} ms, {max(scrapes) * 1000:.2f} ms",
+    )
+    _say(f"jizuo, {name}: p99 of round-trip times", f"{p99 * 1e6:8.0f} µs")
+    return Measured(used / cycles, used / cycles / (packets + others), series, probed, seconds / cycles, p99)
+
+
+def _get(path: str, compressed: bool = False) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=10)
+    headers = {"Accept": "application/openmetrics-text;version=1.0.0"}
+    connection.request("GET", path, headers=headers | ({"Accept-Encoding": "gzip"} if compressed else {}))
+    body = connection.getresponse().read()
+    connection.close()
+    return body
+
+
+def _stamp() -> float:
+    found = re.search(r"^jizuo_probe_cycle_timestamp_seconds (\S+)$", _get("/metrics").decode(), re.M)
+    return float(found.group(1)) if found else 0.0
+
+
+def _wait_for_cycle(last: float, scrape: bool = False) -> float:
+    end = time.monotonic() + 5 * INTERVAL
+    while time.monotonic() < end:
+        if (stamp := _stamp()) > last:
+            return stamp
+        for _ in range(20):
+            if scrape:
+                _get("/metrics", compressed=True)
+            time.sleep(0.1)
+    sys.exit("the exporter's cycle does not end")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
