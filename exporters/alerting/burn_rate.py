@@ -135,8 +135,8 @@ def _alert(group: str, kind: Objective, severity: str, rates: Sequence[BurnRate]
         "annotations": {
             "summary": f"{kind.name} {which} {{{{ .Labels.family }}}} 可用性预算消耗过快，"
             "失败率 {{ .Value | humanizePercentage }}",
-            "description": f"目标为30天可用率{percent}%。最近{windows}两个时间窗内的失败率同时超过"
-            f"预算速率的{factors}倍（任一组）。",
+            "description": f"目标为30天可用率{percent}%。最近{windows}内的失败率超过"
+            f"预算速率的{factors}倍（长短两个时间窗同时）。",
             "action": "立即在状态页查看失败目标与原因，按失败最集中的一层（汇聚、接入、承载节点）处置。"
             if urgent
             else "在本周内查明反复失败的目标：线路误码、供电、超载；处理后观察失败率回落。",
