@@ -12,6 +12,7 @@ from aiohttp import web
 
 from exporters.exposition import Body
 from exporters.monitor import Collectors, Monitor
+from exporters.runbooks.pages import runbook_page
 from exporters.status.page import StatusPage
 from exporters.web.server import WebServer
 
@@ -19,13 +20,18 @@ _LOG = logging.getLogger(__name__)
 
 
 class Exporter:
-    """A monitor and the server of its three paths: `/metrics`, `/-/healthy` and the status page at `/`."""
+    """A monitor and the server of its paths: `/metrics`, `/-/healthy`, `/runbooks/ALERT` and the status page at `/`."""
 
     def __init__(self, collectors: Collectors, addresses: list[str], config_file: Path | None) -> None:
         self.monitor = Monitor(collectors, lambda: self.server.reload_state)
         self._page = StatusPage(self.monitor)
         self._rendering = asyncio.Lock()
-        routes = {"/metrics": self._metrics, "/-/healthy": self._healthy, "/": self._status}
+        routes = {
+            "/metrics": self._metrics,
+            "/-/healthy": self._healthy,
+            "/": self._status,
+            "/runbooks/{alert}": self._runbook,
+        }
         self.server = WebServer(routes, addresses, config_file)
 
     async def start(self) -> None:
@@ -70,6 +76,12 @@ class Exporter:
 
     async def _healthy(self, request: web.Request) -> web.StreamResponse:
         return web.Response(text="jizuo exporter is healthy.\n")
+
+    async def _runbook(self, request: web.Request) -> web.StreamResponse:
+        page = runbook_page(request.match_info["alert"].removesuffix(".html"))
+        if page is None:
+            return web.Response(status=404, text="there is no alert of this name\n")
+        return web.Response(text=page, content_type="text/html", charset="utf-8")
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         refresh = request.query.get("refresh") != "off"

@@ -52,8 +52,12 @@ def unit_tests(file: Path) -> dict[str, Any]:
 
 
 def promtool(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """One thread, memory rather than garbage collection: it makes a small database for every case."""
+    frugal = os.environ | {"GOMAXPROCS": "1", "GOGC": "400"}
+    if os.access("/dev/shm", os.W_OK):
+        frugal["TMPDIR"] = "/dev/shm"
     command = ["promtool", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=frugal)
 
 
 def needed(expression: str) -> dict[str, dict[str, Any]]:
