@@ -70,7 +70,8 @@ def _endpoint(address: str) -> str:
 
 def _by_severity(receiver: str) -> list[dict[str, Any]]:
     return [
-        {"receiver": receiver, "matchers": [f'severity="{severity}"'], **pace} for severity, pace in _PACE.items()
+        {"receiver": receiver, "matchers": [f'severity="{severity}"'], **pace}
+        for severity, pace in _PACE.items()
     ]
 
 
@@ -94,7 +95,13 @@ def _receiver(name: str, contact: Contact) -> dict[str, Any]:
         receiver["webhook_configs"] = [_webhook(contact)]
     if contact.mail:
         receiver["email_configs"] = [
-            {"to": address, "send_resolved": True, "headers": {"Subject": _SUBJECT}, "html": "", "text": _TEXT}
+            {
+                "to": address,
+                "send_resolved": True,
+                "headers": {"Subject": _SUBJECT},
+                "html": "",
+                "text": _TEXT,
+            }
             for address in contact.mail
         ]
     return receiver
@@ -110,9 +117,7 @@ def _webhook(contact: Contact) -> dict[str, Any]:
     return webhook | {"http_config": http} if http else webhook
 
 
-_SUBJECT = (
-    '{{ if eq .Status "firing" }}【告警】{{ else }}【恢复】{{ end }}{{ .CommonLabels.alertname }} 共{{ len .Alerts }}项'
-)
+_SUBJECT = '{{ if eq .Status "firing" }}【告警】{{ else }}【恢复】{{ end }}{{ .CommonLabels.alertname }} 共{{ len .Alerts }}项'
 _TEXT = """{{ range .Alerts }}{{ if eq .Status "firing" }}【告警】{{ else }}【恢复】{{ end }}{{ .Annotations.summary }}
 级别：{{ .Labels.severity }}　责任单位：{{ .Labels.owner }}　开始：{{ .StartsAt.Local.Format "2006-01-02 15:04:05" }}
 {{ .Annotations.description }}

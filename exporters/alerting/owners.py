@@ -41,7 +41,9 @@ def owner_relabeling(city: City) -> list[dict[str, Any]]:
     for label, owner_of in owners(city).items():
         for owner, names in _by_owner(owner_of).items():
             regex = "|".join(re.escape(name) for name in names)
-            rules.append({"source_labels": [label], "regex": regex, "target_label": "owner", "replacement": owner})
+            rules.append(
+                {"source_labels": [label], "regex": regex, "target_label": "owner", "replacement": owner}
+            )
     if rest := network_owner(city):
         rules.append({"source_labels": ["owner"], "regex": "", "target_label": "owner", "replacement": rest})
     return rules

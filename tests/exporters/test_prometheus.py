@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
+from exporters.alerting.contacts import Contact, Contacts
 from exporters.prometheus import RULES, Settings, files_of, paced
 from exporters.write_files import differing, write_files
 from inventories.load import load_city
@@ -47,7 +48,7 @@ def test_the_tools_of_prometheus_take_the_files(inventory: Path, tmp_path: Path)
         exporter_ca=str(authority),
         exporter_user="prometheus",
         exporter_password_file=str(password),
-        webhook_url="http://[2001:db8::1]:8080/alerts",
+        contacts=Contacts(operations=Contact(webhook="http://[2001:db8::1]:8080/alerts")),
     )
     write_files(tmp_path / "prometheus", made)
     tool("promtool", "check", "config", "--lint-fatal", str(tmp_path / "prometheus" / "prometheus.yml"))
@@ -204,16 +205,16 @@ def test_a_real_prometheus_scrapes_and_alerts(
 
 def test_alerts_wait_in_proportion_to_the_interval_and_only_those_of_minutes() -> None:
     source = (RULES / "jizuo-availability.yml").read_bytes()
-    assert paced(source, 15) == source
-    waits = {rule["alert"]: rule["for"] for rule in rules_of(source)}
-    closer = {rule["alert"]: rule["for"] for rule in rules_of(paced(source, 3))}
+    assert paced(yaml.safe_load(source), 15) == yaml.safe_load(source)
+    waits = {rule["alert"]: rule["for"] for rule in rules_of(yaml.safe_load(source))}
+    closer = {rule["alert"]: rule["for"] for rule in rules_of(paced(yaml.safe_load(source), 3))}
     assert (waits["CityNodeDown"], closer["CityNodeDown"]) == ("2m", "24s")
-    assert [rule["expr"] for rule in rules_of(source)] == [
-        rule["expr"] for rule in rules_of(paced(source, 3))
+    assert [rule["expr"] for rule in rules_of(yaml.safe_load(source))] == [
+        rule["expr"] for rule in rules_of(paced(yaml.safe_load(source), 3))
     ]
-    day = yaml.safe_dump({"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "1", "for": "1d"}]}]})
-    assert rules_of(paced(day.encode(), 3))[0]["for"] == "1d"
+    day = {"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "1", "for": "1d"}]}]}
+    assert rules_of(paced(day, 3))[0]["for"] == "1d"
 
 
-def rules_of(file: bytes) -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(file)["groups"] for rule in group["rules"] if "alert" in rule]
+def rules_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [rule for group in document["groups"] for rule in group["rules"] if "alert" in rule]
