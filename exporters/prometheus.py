@@ -103,7 +103,7 @@ def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, byt
     }
     for job, targets in groups.items():
         files[f"{TARGET_FOLDER}/{job}.json"] = _json(targets)
-    url = settings.runbook_url or _runbook_url(addresses.get(own, "localhost"), settings)
+    url = settings.runbook_url or _runbook_url(addresses.get(own) or next(iter(addresses.values()), "localhost"), settings)
     for name, rules in rule_documents(settings.objectives).items():
         files[f"{RULE_FOLDER}/{name}"] = _yaml(with_runbooks(paced(rules, settings.interval), url))
     for alert, page in runbook_pages().items():
@@ -128,7 +128,7 @@ def rule_documents(objectives: Mapping[str, Objective]) -> dict[str, dict[str, A
     """Every file of rules by name; those of the burn rates follow from the objectives."""
     texts = {file.name: file.read_text(encoding="utf-8") for file in sorted(RULES.glob("*.yml"))}
     texts[SLO_RULES] = slo_file(objectives)
-    return {name: yaml.load(text, Loader=yaml.CSafeLoader) for name, text in texts.items()}  # noqa: S506
+    return {name: yaml.load(text, Loader=yaml.CSafeLoader) for name, text in texts.items()}
 
 
 def paced(document: dict[str, Any], interval: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What does Alertmanager read? Routes by owner and severity, receivers, inhibition; and how two of them are one cluster."""
+"""What does Alertmanager read? Routes, receivers, inhibition; and how two are one cluster."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def cluster_arguments(addresses: Mapping[str, str], own: str) -> list[str]:
     One alone needs no cluster and opens no port for it.
     """
     others = [address for node, address in addresses.items() if node != own]
-    if not others:
+    if own not in addresses or not others:
         return ["--cluster.listen-address="]
     return [
         f"--cluster.listen-address={_endpoint(addresses[own])}",
@@ -117,7 +117,10 @@ def _webhook(contact: Contact) -> dict[str, Any]:
     return webhook | {"http_config": http} if http else webhook
 
 
-_SUBJECT = '{{ if eq .Status "firing" }}【告警】{{ else }}【恢复】{{ end }}{{ .CommonLabels.alertname }} 共{{ len .Alerts }}项'
+_SUBJECT = (
+    '{{ if eq .Status "firing" }}【告警】{{ else }}【恢复】{{ end }}'
+    "{{ .CommonLabels.alertname }} 共{{ len .Alerts }}项"
+)
 _TEXT = """{{ range .Alerts }}{{ if eq .Status "firing" }}【告警】{{ else }}【恢复】{{ end }}{{ .Annotations.summary }}
 级别：{{ .Labels.severity }}　责任单位：{{ .Labels.owner }}　开始：{{ .StartsAt.Local.Format "2006-01-02 15:04:05" }}
 {{ .Annotations.description }}

@@ -148,8 +148,8 @@ def slo_file(objectives: Mapping[str, Objective]) -> str:
     """The rules as YAML, with a word on where they come from."""
     document = slo_rules(objectives, read_burn_rates())
     head = (
-        "# Burn rates of error budgets, by group and address family. Written from objectives.toml and burn-rates.toml by\n"
-        "# python -m exporters.alerting.burn_rate; changes made here are lost.\n"
+        "# Burn rates of error budgets, by group and address family. Written from objectives.toml and burn-rates.toml\n"
+        "# by python -m exporters.alerting.burn_rate; changes made here are lost.\n"
     )
     return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 

@@ -1,4 +1,4 @@
-"""Which alerts are held back while others hold? Alertmanager's inhibit_rules, from the topology's labels and from pairs."""
+"""Which alerts are held back while others hold? Inhibition along the topology and between pairs."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ import yaml
 
 from exporters.alerting.alertmanager import alertmanager_config, cluster_arguments
 from exporters.alerting.burn_rate import ObjectivesError, read_objectives
-from exporters.alerting.contacts import Contact, Contacts, ContactsError, MailServer, read_contacts
+from exporters.alerting.contacts import Contact, Contacts, ContactsError, read_contacts
 from exporters.alerting.inhibition import read_inhibitions
 from exporters.alerting.owners import network_owner, owner_relabeling
 from exporters.prometheus import rule_documents, with_runbooks
@@ -303,8 +303,10 @@ mail = ["it@health.yichun.example", "duty@health.yichun.example"]
         ("x", "operations"),
     ):
         routed = subprocess.run(
-            ["amtool", "config", "routes", "test", f"--config.file={tmp_path}/alertmanager.yml"]
-            + ["severity=critical", f"owner={receiver}"],
+            [
+                *("amtool", "config", "routes", "test"),
+                *(f"--config.file={tmp_path}/alertmanager.yml", "severity=critical", f"owner={receiver}"),
+            ],
             capture_output=True,
             text=True,
             check=True,

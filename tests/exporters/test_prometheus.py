@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from exporters.alerting.contacts import Contact, Contacts
-from exporters.prometheus import RULES, Settings, files_of, paced
+from exporters.prometheus import RULES, NodeError, Settings, files_of, paced
 from exporters.write_files import differing, write_files
 from inventories.load import load_city
 from inventories.plan import build_plan
@@ -29,7 +29,7 @@ COMMAND = [sys.executable, str(ROOT / "jizuo.py"), "exporter", "prometheus-confi
 
 def files(inventory: Path = LAB, **settings: Any) -> dict[str, bytes]:
     city = load_city(inventory)
-    return files_of(city, build_plan(city), Settings(**settings))
+    return files_of(city, build_plan(city), Settings(**{"replica": "ops-1", **settings}))
 
 
 def tool(*command: str) -> None:
@@ -93,6 +93,24 @@ def test_only_what_differs_is_written_and_by_rename(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == content
         assert ((tmp_path / name).stat().st_ino == before[name].st_ino) is (name != "prometheus.yml")
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_two_operations_nodes_are_a_pair(tmp_path: Path) -> None:
+    first, second = files(YICHUN), files(YICHUN, replica="ops-2")
+    labels = [yaml.safe_load(made["prometheus.yml"])["global"]["external_labels"] for made in (first, second)]
+    assert labels[0] == {"province": "36", "city": "3609", "replica": "ops-1"}
+    assert labels[1] == labels[0] | {"replica": "ops-2"}
+    alerting = yaml.safe_load(first["prometheus.yml"])["alerting"]
+    assert alerting == yaml.safe_load(second["prometheus.yml"])["alerting"]
+    assert {"action": "labeldrop", "regex": "replica"} in alerting["alert_relabel_configs"]
+    assert len(json.loads(first["targets/alertmanager.json"])) == 2
+    assert first["alertmanager.yml"] == second["alertmanager.yml"]
+    listening, peer = first["alertmanager.arguments"].decode().splitlines()
+    mirrored = second["alertmanager.arguments"].decode().splitlines()
+    assert listening.partition("=")[2] == mirrored[1].partition("=")[2]
+    assert peer.partition("=")[2] == mirrored[0].partition("=")[2]
+    with pytest.raises(NodeError, match="ops-1, ops-2"):
+        files(YICHUN, replica="")
 
 
 def test_the_same_city_gives_the_same_bytes() -> None:
