@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from exporters.grafana.cli import dashboards
 from exporters.prometheus_cli import prometheus_config
 from exporters.web.configuration import parse_duration
 
@@ -207,3 +208,4 @@ def _say(urls: list[str]) -> None:
 
 
 exporter.add_command(prometheus_config)
+exporter.add_command(dashboards)

@@ -116,11 +116,12 @@ def prometheus_config(
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or folder}: {error.strerror}") from error
-    _print(folder, list(files), set(changed), dry, as_json)
+    print_files(folder, list(files), set(changed), dry, as_json)
     sys.exit(2 if dry and changed else 0)
 
 
-def _print(folder: Path, names: list[str], changed: set[str], dry: bool, as_json: bool) -> None:
+def print_files(folder: Path, names: list[str], changed: set[str], dry: bool, as_json: bool) -> None:
+    """Says what became of each file, to people or to a program."""
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "files": names, "changed": sorted(changed)}))
         return
