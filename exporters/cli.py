@@ -13,6 +13,7 @@ import click
 
 from exporters.grafana.cli import dashboards
 from exporters.prometheus_cli import prometheus_config
+from exporters.sizing_cli import sizing
 from exporters.web.configuration import parse_duration
 
 #: The collectors that records can be stale for, and the age at which they are, in seconds: ten times the interval
@@ -209,3 +210,4 @@ def _say(urls: list[str]) -> None:
 
 exporter.add_command(prometheus_config)
 exporter.add_command(dashboards)
+exporter.add_command(sizing)
