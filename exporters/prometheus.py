@@ -103,7 +103,9 @@ def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, byt
     }
     for job, targets in groups.items():
         files[f"{TARGET_FOLDER}/{job}.json"] = _json(targets)
-    url = settings.runbook_url or _runbook_url(addresses.get(own) or next(iter(addresses.values()), "localhost"), settings)
+    url = settings.runbook_url or _runbook_url(
+        addresses.get(own) or next(iter(addresses.values()), "localhost"), settings
+    )
     for name, rules in rule_documents(settings.objectives).items():
         files[f"{RULE_FOLDER}/{name}"] = _yaml(with_runbooks(paced(rules, settings.interval), url))
     for alert, page in runbook_pages().items():
