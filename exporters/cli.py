@@ -11,8 +11,10 @@ from typing import Any
 
 import click
 
+from exporters.grafana.cli import dashboards
 from exporters.prometheus_cli import prometheus_config
 from exporters.shards import NO_COUNTY, WHOLE, Shard, parse_shard
+from exporters.sizing_cli import sizing
 from exporters.web.configuration import parse_duration
 
 #: The collectors that records can be stale for, and the age at which they are, in seconds: ten times the interval
@@ -259,3 +261,5 @@ def _say(urls: list[str]) -> None:
 
 
 exporter.add_command(prometheus_config)
+exporter.add_command(dashboards)
+exporter.add_command(sizing)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
+from exporters.alerting.alertmanager import alertmanager_config, cluster_arguments
+from exporters.alerting.burn_rate import Objective, read_objectives, slo_file
+from exporters.alerting.contacts import Contacts
+from exporters.alerting.owners import owner_relabeling
 from exporters.places import Place, places
+from exporters.runbooks.pages import runbook_pages
 from inventories.cells import seconds
 from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT, linux_nodes
 from inventories.records import City, Family, Node, NodeRole
@@ -21,8 +26,13 @@ if TYPE_CHECKING:
 RULES = Path(__file__).parent / "rules"
 RULE_FOLDER = "rules"
 TARGET_FOLDER = "targets"
+RUNBOOK_FOLDER = "runbooks"
 #: The seconds between two scrapes for which the rules' waits (`for`) are written.
 WRITTEN_FOR = 15
+#: The rules that follow from the objectives; the file among the rules holds them as the kit's own objectives have it.
+SLO_RULES = "jizuo-slo.yml"
+#: What tells the two Prometheus of a pair apart, and is taken off alerts so that both send the same.
+REPLICA = "replica"
 
 
 class Settings(NamedTuple):
@@ -38,8 +48,11 @@ class Settings(NamedTuple):
         exporter_ca: The file of the authority that signed the exporter's certificate; empty for plain HTTP.
         exporter_user: The user of the exporter's basic authentication; empty for none.
         exporter_password_file: The file that holds that user's password; it is never written here.
-        webhook_url: Where Alertmanager posts alerts; empty to keep them in its own page.
-        replica: The name of this Prometheus of several that watch the same; empty for the only one.
+        contacts: Who is told of alerts.
+        objectives: What availability is promised, by kind of group.
+        replica: The node that the files are for, and its Prometheus's name among several that watch the same: an
+            operations node, or one elsewhere; it may be left out where there is one only.
+        runbook_url: Where runbooks are served, without the name of the alert; empty for the exporter's own pages.
     """
 
     family: Family = Family.IPV6
@@ -51,58 +64,108 @@ class Settings(NamedTuple):
     exporter_ca: str = ""
     exporter_user: str = ""
     exporter_password_file: str = ""
-    webhook_url: str = ""
+    contacts: Contacts = Contacts()
+    objectives: Mapping[str, Objective] = read_objectives()
     replica: str = ""
+    runbook_url: str = ""
+
+
+class NodeError(ValueError):
+    """The files differ between operations nodes, and it was not said for which they are."""
 
 
 def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, bytes]:
-    """Every file by its path below Prometheus's folder; the same city gives the same bytes."""
+    """Every file by its path below Prometheus's folder; the same city gives the same bytes.
+
+    Raises:
+        NodeError: The city has several operations nodes and `replica` does not say for which the files are.
+    """
     settings = settings._replace(interval=settings.interval or city.layout.monitoring.interval)
     groups = groups_of(city, plan, settings)
+    addresses = {node: str(plan.management(node, settings.family)) for node in _operations(city)}
+    own = _own_node(list(addresses), settings.replica)
     files = {
         "prometheus.yml": _yaml(prometheus_config(city, settings, list(groups))),
-        "alertmanager.yml": _yaml(alertmanager_config(settings)),
+        "alertmanager.yml": _yaml(alertmanager_config(settings.contacts)),
+        "alertmanager.arguments": ("\n".join(cluster_arguments(addresses, own)) + "\n").encode(),
     }
     for job, targets in groups.items():
         files[f"{TARGET_FOLDER}/{job}.json"] = _json(targets)
-    for rules in sorted(RULES.glob("*.yml")):
-        files[f"{RULE_FOLDER}/{rules.name}"] = paced(rules.read_bytes(), settings.interval)
+    url = settings.runbook_url or _runbook_url(
+        addresses.get(own) or next(iter(addresses.values()), "localhost"), settings
+    )
+    for name, rules in rule_documents(settings.objectives).items():
+        files[f"{RULE_FOLDER}/{name}"] = _yaml(with_runbooks(paced(rules, settings.interval), url))
+    for alert, page in runbook_pages().items():
+        files[f"{RUNBOOK_FOLDER}/{alert}.html"] = page.encode()
     return files
 
 
 def groups_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """The targets of each job, in the form of file_sd and http_sd."""
     where = places(city)
-    operations = [node for node in city.nodes.values() if node.role == NodeRole.OPERATIONS]
+    operations = [city.nodes[node] for node in _operations(city)]
+
+    def address(node: Node) -> str:
+        return str(plan.management(node.id, settings.family))
+
     ports = {
         "jizuo": settings.exporter_port,
         "prometheus": settings.prometheus_port,
         "alertmanager": settings.alertmanager_port,
     }
-
-    def address(node: Node) -> str:
-        return str(plan.management(node.id, settings.family))
-
     groups = {"node": host_groups(list(linux_nodes(city).values()), address, settings.node_port, where)}
     groups |= {job: service_groups(operations, address, port) for job, port in ports.items()}
     return groups
 
 
-def paced(rules: bytes, interval: int) -> bytes:
-    """A file of rules for a city that is scraped every `interval` seconds.
+def _operations(city: City) -> list[str]:
+    return [node.id for node in city.nodes.values() if node.role == NodeRole.OPERATIONS]
+
+
+def _own_node(operations: list[str], wanted: str) -> str:
+    if wanted:
+        return wanted  # not among them: a Prometheus that watches this city from another one
+    if len(operations) > 1:
+        raise NodeError(f"the files are for one operations node: name one of {', '.join(operations)}")
+    return operations[0] if operations else ""
+
+
+def _runbook_url(host: str, settings: Settings) -> str:
+    scheme = "https" if settings.exporter_ca else "http"
+    return f"{scheme}://{_endpoint(host, settings.exporter_port)}/{RUNBOOK_FOLDER}"
+
+
+def rule_documents(objectives: Mapping[str, Objective]) -> dict[str, dict[str, Any]]:
+    """Every file of rules by name; those of the burn rates follow from the objectives."""
+    texts = {file.name: file.read_text(encoding="utf-8") for file in sorted(RULES.glob("*.yml"))}
+    texts[SLO_RULES] = slo_file(objectives)
+    return {name: yaml.load(text, Loader=yaml.CSafeLoader) for name, text in texts.items()}
+
+
+def paced(document: dict[str, Any], interval: int) -> dict[str, Any]:
+    """The rules for a city that is scraped every `interval` seconds.
 
     How long an alert waits is a number of missed scrapes, written as seconds for :data:`WRITTEN_FOR`; only
     waits of minutes go with the interval, those of hours and days are about people.
     """
     if interval == WRITTEN_FOR:
-        return rules
-    document = yaml.safe_load(rules)
+        return document
     for group in document["groups"]:
         for rule in group["rules"]:
             wait = seconds("for", rule.get("for", "0s"))
             if 0 < wait < 3600:
                 rule["for"] = f"{max(1, wait * interval // WRITTEN_FOR)}s"
-    return _yaml(document)
+    return document
+
+
+def with_runbooks(document: dict[str, Any], url: str) -> dict[str, Any]:
+    """The rules, each alert with the address of its runbook."""
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                rule["annotations"]["runbook_url"] = f"{url}/{rule['alert']}"
+    return document
 
 
 def host_groups(
@@ -145,20 +208,24 @@ def prometheus_config(city: City, settings: Settings, jobs: list[str]) -> dict[s
             "scrape_interval": f"{settings.interval}s",
             "scrape_timeout": f"{min(10, settings.interval)}s",
             "evaluation_interval": f"{settings.interval}s",
-            # What a province that federates several cities tells them apart by.
-            "external_labels": {
-                "city": city.layout.division,
-                **({"replica": settings.replica} if settings.replica else {}),
-            },
+            "external_labels": external_labels(city, settings.replica),
         },
         "rule_files": [f"{RULE_FOLDER}/*.yml"],
         "alerting": {
-            # Alertmanager takes what two replicas say of one alert for one alert.
-            "alert_relabel_configs": [{"regex": "replica", "action": "labeldrop"}],
             "alertmanagers": [{"file_sd_configs": [_file_sd("alertmanager")]}],
+            "alert_relabel_configs": [
+                {"action": "labeldrop", "regex": REPLICA},
+                *owner_relabeling(city),
+            ],
         },
         "scrape_configs": [_scrape_config(job, settings) for job in jobs],
     }
+
+
+def external_labels(city: City, replica: str) -> dict[str, str]:
+    """What a province or nation tells cities apart by, and the Prometheus of a pair: division codes of GB/T 2260."""
+    code = city.layout.division
+    return {"province": code[:2], "city": code, **({REPLICA: replica} if replica else {})}
 
 
 def _scrape_config(job: str, settings: Settings) -> dict[str, Any]:
@@ -173,38 +240,6 @@ def _scrape_config(job: str, settings: Settings) -> dict[str, Any]:
             "password_file": settings.exporter_password_file,
         }
     return config
-
-
-def alertmanager_config(settings: Settings) -> dict[str, Any]:
-    """`alertmanager.yml`: alerts of one county come together, and what lies behind a failure is held back."""
-    receiver: dict[str, Any] = {"name": "operations"}
-    if settings.webhook_url:
-        receiver["webhook_configs"] = [{"url": settings.webhook_url, "send_resolved": True}]
-    return {
-        "route": {
-            "receiver": "operations",
-            "group_by": ["alertname", "county"],
-            "group_wait": "30s",
-            "group_interval": "5m",
-            "repeat_interval": "4h",
-        },
-        "receivers": [receiver],
-        "inhibit_rules": [
-            _inhibit("CountyUnreachable", ["CountyAvailabilityLow"], ["county", "family"]),
-            _inhibit("CityNodeDown", ["NodeExporterDown"], ["subject"]),
-            _inhibit("SystemEndpointDown", ["IPv6DownIPv4Up"], ["subject", "check"]),
-            _inhibit("BackupRpoExceeded", ["BackupFailed", "BackupPartial"], ["policy"]),
-            _inhibit("ExporterDown", ["CollectorFailing", "WebConfigInvalid"], ["instance"]),
-        ],
-    }
-
-
-def _inhibit(source: str, targets: list[str], equal: list[str]) -> dict[str, Any]:
-    return {
-        "source_matchers": [f'alertname="{source}"'],
-        "target_matchers": [f'alertname=~"{"|".join(targets)}"'],
-        "equal": equal,
-    }
 
 
 def _file_sd(job: str) -> dict[str, Any]:

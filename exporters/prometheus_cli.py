@@ -18,6 +18,8 @@ from inventories.records import Family
     epilog="""\b
 Examples:
   jizuo exporter prometheus-config inventories/lab --out /tmp/prometheus
+  jizuo exporter prometheus-config inventories/lab --out /tmp/prometheus \\
+      --contacts /etc/jizuo/contacts.toml
   jizuo exporter prometheus-config /etc/jizuo/inventory --dry \\
       --out /etc/prometheus
   promtool check config /tmp/prometheus/prometheus.yml
@@ -33,7 +35,7 @@ pending, 1 failed.""",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Where prometheus.yml, alertmanager.yml, targets/ and rules/ go.",
+    help="Where prometheus.yml, alertmanager.yml, targets/, rules/ and runbooks/ go.",
 )
 @click.option(
     "--family",
@@ -57,14 +59,28 @@ pending, 1 failed.""",
 @click.option(
     "--exporter-password-file", default="", metavar="FILE", help="The file of that user's password."
 )
-@click.option("--webhook-url", default="", help="Where Alertmanager posts alerts.")
-@click.option("--replica", default="", help="The name of this Prometheus of several that watch the same.")
+@click.option(
+    "--contacts",
+    type=click.Path(path_type=Path),
+    help="Who is told of alerts, by mail and webhook (TOML).  [default: nobody]",
+)
+@click.option(
+    "--objectives",
+    type=click.Path(path_type=Path),
+    help="What availability is promised (TOML).  [default: the kit's own]",
+)
+@click.option(
+    "--replica", default="", help="The node that this Prometheus runs on, where several watch the same."
+)
+@click.option("--runbook-url", default="", help="Where runbooks are served.  [default: by the exporter]")
 @click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 def prometheus_config(
     path: Path | None,
     inventory: Path | None,
     folder: Path,
+    contacts: Path | None,
+    objectives: Path | None,
     dry: bool,
     as_json: bool,
     **chosen: str | int,
@@ -74,7 +90,9 @@ def prometheus_config(
     Only files that differ are written, each whole; Prometheus itself follows changed targets, and has to be
     reloaded for changed rules.
     """
-    from exporters.prometheus import Settings, files_of
+    from exporters.alerting.burn_rate import ObjectivesError, read_objectives
+    from exporters.alerting.contacts import ContactsError, read_contacts
+    from exporters.prometheus import NodeError, Settings, files_of
     from exporters.write_files import differing, write_files
     from inventories.allocation import PlanError
     from inventories.cli import load_or_exit
@@ -88,17 +106,22 @@ def prometheus_config(
     city = load_or_exit(source)
     settings = Settings(**{**chosen, "family": Family(chosen["family"])})  # type: ignore[arg-type]
     try:
+        if contacts:
+            settings = settings._replace(contacts=read_contacts(contacts, frozenset(city.units)))
+        if objectives:
+            settings = settings._replace(objectives=read_objectives(objectives))
         files = files_of(city, build_plan(city), settings)
         changed = differing(folder, files) if dry else write_files(folder, files)
-    except PlanError as error:
+    except (PlanError, ContactsError, ObjectivesError, NodeError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or folder}: {error.strerror}") from error
-    _print(folder, list(files), set(changed), dry, as_json)
+    print_files(folder, list(files), set(changed), dry, as_json)
     sys.exit(2 if dry and changed else 0)
 
 
-def _print(folder: Path, names: list[str], changed: set[str], dry: bool, as_json: bool) -> None:
+def print_files(folder: Path, names: list[str], changed: set[str], dry: bool, as_json: bool) -> None:
+    """Says what became of each file, to people or to a program."""
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "files": names, "changed": sorted(changed)}))
         return

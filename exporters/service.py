@@ -12,6 +12,7 @@ from aiohttp import web
 
 from exporters.discovery import Discovery
 from exporters.monitor import Collectors, Monitor
+from exporters.runbooks.pages import runbook_page
 from exporters.status.page import StatusPage
 from exporters.web.answers import answer
 from exporters.web.server import WebServer
@@ -22,8 +23,8 @@ _LOG = logging.getLogger(__name__)
 class Exporter:
     """A monitor and the server of its paths.
 
-    `/metrics`, `/healthz` (and `/-/healthy`, as Prometheus has it), the status page at `/`, and `/sd/JOB`: the
-    targets of a job of Prometheus's, for its `http_sd_configs`.
+    `/metrics`, `/healthz` (and `/-/healthy`, as Prometheus has it), the status page at `/`, `/runbooks/ALERT`, and
+    `/sd/JOB`: the targets of a job of Prometheus's, for its `http_sd_configs`.
     """
 
     def __init__(self, collectors: Collectors, addresses: list[str], config_file: Path | None) -> None:
@@ -37,6 +38,7 @@ class Exporter:
             "/-/healthy": self._healthy,
             "/sd/{job}": self._targets,
             "/": self._status,
+            "/runbooks/{alert}": self._runbook,
         }
         self.server = WebServer(routes, addresses, config_file)
 
@@ -93,6 +95,12 @@ class Exporter:
         if document is None:
             return web.Response(status=404, text=f"no such job; the jobs are {', '.join(jobs)}\n")
         return web.Response(body=document, content_type="application/json", charset="utf-8")
+
+    async def _runbook(self, request: web.Request) -> web.StreamResponse:
+        page = runbook_page(request.match_info["alert"].removesuffix(".html"))
+        if page is None:
+            return web.Response(status=404, text="there is no alert of this name\n")
+        return web.Response(text=page, content_type="text/html", charset="utf-8")
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         refresh = request.query.get("refresh") != "off"

@@ -49,10 +49,11 @@ def daemon_files() -> list[File]:
 
 
 @operation()
-def generated_settings(made_from: str) -> Iterator[StringCommand]:
+def generated_settings(made_from: str, node: str) -> Iterator[StringCommand]:
     """Prometheus's and Alertmanager's settings as the installed kit generates them for the host's inventory.
 
     + made_from: a digest of all that they follow from: the kit's release and the inventory
+    + node: the operations node that they are for
 
     They are generated beside the current ones and checked with promtool and amtool; only files that differ
     are replaced; running daemons reload. When Prometheus does not take them, the old files come back.
@@ -60,10 +61,10 @@ def generated_settings(made_from: str) -> Iterator[StringCommand]:
     if host.get_fact(GeneratedFrom) == made_from:
         host.noop("the settings are as the kit generates them")
         return
-    yield StringCommand("/bin/sh -s", _stdin=generate_script(made_from))
+    yield StringCommand("/bin/sh -s", _stdin=generate_script(made_from, node))
 
 
-def generate_script(made_from: str) -> str:
+def generate_script(made_from: str, node: str) -> str:
     """The shell script that generates, checks and installs the settings; pure."""
     return f"""set -eu
 umask 022
@@ -74,7 +75,7 @@ mkdir "$stage/new" "$stage/old"
 chown {ACCOUNT} "$stage/new"
 chmod 755 "$stage"
 runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} \\
-    --out "$stage/new" >&2 </dev/null
+    --replica {shlex.quote(node)} --out "$stage/new" >&2 </dev/null
 chown -R root:root "$stage/new"
 promtool check config "$stage/new/prometheus.yml" >/dev/null </dev/null
 amtool check-config "$stage/new/alertmanager.yml" >/dev/null </dev/null

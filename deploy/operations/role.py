@@ -56,7 +56,9 @@ def operations() -> None:
         wanted=daemon_files(),
         activate=["systemctl try-restart prometheus prometheus-alertmanager"],
     )
-    generated_settings(name="monitoring settings", made_from=digest(wheelhouse.release, inventory))
+    generated_settings(
+        name="monitoring settings", made_from=digest(wheelhouse.release, inventory), node=host.name
+    )
     files(
         name="services of the kit",
         wanted=unit_files(2 * here().monitoring_interval),

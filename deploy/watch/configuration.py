@@ -42,7 +42,7 @@ def settings(inventory: Path, management: Management, replica: str) -> list[File
         return [
             File(f"{SETTINGS}/{path.relative_to(out)}", path.read_bytes())
             for path in sorted(out.rglob("*"))
-            if path.is_file() and path.name != "alertmanager.yml"
+            if path.is_file() and path.parent.name != "runbooks" and not path.name.startswith("alertmanager.")
         ]
 
 

@@ -14,7 +14,8 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from exporters.prometheus import RULES, Settings, files_of, paced
+from exporters.alerting.contacts import Contact, Contacts
+from exporters.prometheus import RULES, NodeError, Settings, files_of, paced
 from exporters.write_files import differing, write_files
 from inventories.load import load_city
 from inventories.plan import build_plan
@@ -28,7 +29,7 @@ COMMAND = [sys.executable, str(ROOT / "jizuo.py"), "exporter", "prometheus-confi
 
 def files(inventory: Path = LAB, **settings: Any) -> dict[str, bytes]:
     city = load_city(inventory)
-    return files_of(city, build_plan(city), Settings(**settings))
+    return files_of(city, build_plan(city), Settings(**{"replica": "ops-1", **settings}))
 
 
 def tool(*command: str) -> None:
@@ -47,7 +48,7 @@ def test_the_tools_of_prometheus_take_the_files(inventory: Path, tmp_path: Path)
         exporter_ca=str(authority),
         exporter_user="prometheus",
         exporter_password_file=str(password),
-        webhook_url="http://[2001:db8::1]:8080/alerts",
+        contacts=Contacts(operations=Contact(webhook="http://[2001:db8::1]:8080/alerts")),
     )
     write_files(tmp_path / "prometheus", made)
     tool("promtool", "check", "config", "--lint-fatal", str(tmp_path / "prometheus" / "prometheus.yml"))
@@ -92,6 +93,24 @@ def test_only_what_differs_is_written_and_by_rename(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == content
         assert ((tmp_path / name).stat().st_ino == before[name].st_ino) is (name != "prometheus.yml")
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_two_operations_nodes_are_a_pair(tmp_path: Path) -> None:
+    first, second = files(YICHUN), files(YICHUN, replica="ops-2")
+    labels = [yaml.safe_load(made["prometheus.yml"])["global"]["external_labels"] for made in (first, second)]
+    assert labels[0] == {"province": "36", "city": "3609", "replica": "ops-1"}
+    assert labels[1] == labels[0] | {"replica": "ops-2"}
+    alerting = yaml.safe_load(first["prometheus.yml"])["alerting"]
+    assert alerting == yaml.safe_load(second["prometheus.yml"])["alerting"]
+    assert {"action": "labeldrop", "regex": "replica"} in alerting["alert_relabel_configs"]
+    assert len(json.loads(first["targets/alertmanager.json"])) == 2
+    assert first["alertmanager.yml"] == second["alertmanager.yml"]
+    listening, peer = first["alertmanager.arguments"].decode().splitlines()
+    mirrored = second["alertmanager.arguments"].decode().splitlines()
+    assert listening.partition("=")[2] == mirrored[1].partition("=")[2]
+    assert peer.partition("=")[2] == mirrored[0].partition("=")[2]
+    with pytest.raises(NodeError, match="ops-1, ops-2"):
+        files(YICHUN, replica="")
 
 
 def test_the_same_city_gives_the_same_bytes() -> None:
@@ -204,16 +223,16 @@ def test_a_real_prometheus_scrapes_and_alerts(
 
 def test_alerts_wait_in_proportion_to_the_interval_and_only_those_of_minutes() -> None:
     source = (RULES / "jizuo-availability.yml").read_bytes()
-    assert paced(source, 15) == source
-    waits = {rule["alert"]: rule["for"] for rule in rules_of(source)}
-    closer = {rule["alert"]: rule["for"] for rule in rules_of(paced(source, 3))}
+    assert paced(yaml.safe_load(source), 15) == yaml.safe_load(source)
+    waits = {rule["alert"]: rule["for"] for rule in rules_of(yaml.safe_load(source))}
+    closer = {rule["alert"]: rule["for"] for rule in rules_of(paced(yaml.safe_load(source), 3))}
     assert (waits["CityNodeDown"], closer["CityNodeDown"]) == ("2m", "24s")
-    assert [rule["expr"] for rule in rules_of(source)] == [
-        rule["expr"] for rule in rules_of(paced(source, 3))
+    assert [rule["expr"] for rule in rules_of(yaml.safe_load(source))] == [
+        rule["expr"] for rule in rules_of(paced(yaml.safe_load(source), 3))
     ]
-    day = yaml.safe_dump({"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "1", "for": "1d"}]}]})
-    assert rules_of(paced(day.encode(), 3))[0]["for"] == "1d"
+    day = {"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "1", "for": "1d"}]}]}
+    assert rules_of(paced(day, 3))[0]["for"] == "1d"
 
 
-def rules_of(file: bytes) -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(file)["groups"] for rule in group["rules"] if "alert" in rule]
+def rules_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [rule for group in document["groups"] for rule in group["rules"] if "alert" in rule]

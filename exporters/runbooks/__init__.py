@@ -1,0 +1,1 @@
+"""What does one do about an alert? A page for each, in Chinese, from one Markdown file."""

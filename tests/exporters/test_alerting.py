@@ -1,0 +1,401 @@
+"""Who is told of what: a real Alertmanager that gets alerts over its interface, and a receiver that counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+import yaml
+
+from exporters.alerting.alertmanager import alertmanager_config, cluster_arguments
+from exporters.alerting.burn_rate import ObjectivesError, read_objectives
+from exporters.alerting.contacts import Contact, Contacts, ContactsError, read_contacts
+from exporters.alerting.inhibition import read_inhibitions
+from exporters.alerting.owners import network_owner, owner_relabeling
+from exporters.prometheus import rule_documents, with_runbooks
+from exporters.runbooks.pages import HEADINGS, runbook_page, sources
+from inventories.load import load_city
+
+ROOT = Path(__file__).parents[2]
+LAB = ROOT / "inventories" / "lab"
+ALERTS = {
+    rule["alert"]: rule
+    for document in rule_documents(read_objectives()).values()
+    for group in document["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+}
+
+
+#: Commands that have commands.
+GROUPS = {"drill", "exporter", "inventory", "policy"}
+
+
+class Receiver:
+    """A webhook that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, str]]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                receiver.told += [(self.path, alert["labels"]) for alert in body["alerts"]]
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def names(self, path: str = "/operations") -> list[str]:
+        return sorted(labels["alertname"] for to, labels in self.told if to == path)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def program() -> list[str]:
+    """The command of Alertmanager. Debian's looks for its templates below /usr/share, wherever it was unpacked itself:
+    where they are not there, it gets a view of the file system in which they are.
+    """
+    found = shutil.which("prometheus-alertmanager")
+    assert found, "prometheus-alertmanager is not on the PATH"
+    if Path("/usr/share/prometheus/alertmanager/default.tmpl").is_file():
+        return [found]
+    if os.geteuid() != 0:
+        pytest.skip("a view of the file system of its own needs root")
+    layers = f"lowerdir={Path(found).resolve().parents[1] / 'share'}:/usr/share"
+    mounted = f'mount -t overlay overlay -o {layers} /usr/share && exec "$@"'
+    return ["unshare", "--mount", "--", "sh", "-c", mounted, "sh", found]
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+class Alertmanager:
+    """A real one; its groups wait a second in place of minutes, all else is as the kit writes it."""
+
+    def __init__(self, folder: Path, contacts: Contacts) -> None:
+        config = alertmanager_config(contacts)
+        _hurry(config["route"])
+        (folder / "alertmanager.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
+        self.url = f"http://127.0.0.1:{free_port()}"
+        command = [
+            *program(),
+            f"--config.file={folder}/alertmanager.yml",
+            f"--storage.path={folder}/data",
+            f"--web.listen-address={self.url.removeprefix('http://')}",
+            *cluster_arguments({"ops-1": "127.0.0.1"}, "ops-1"),
+            "--log.level=error",
+        ]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        end = time.monotonic() + 60
+        while not self._ready():
+            assert time.monotonic() < end and self.process.poll() is None
+            time.sleep(0.1)
+
+    def _ready(self) -> bool:
+        try:
+            with urlopen(f"{self.url}/-/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def post(self, *alerts: dict[str, str]) -> None:
+        body = json.dumps([{"labels": alert} for alert in alerts]).encode()
+        request = Request(f"{self.url}/api/v2/alerts", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=20) as answer:
+            assert answer.status == 200
+
+    def states(self) -> dict[str, str]:
+        with urlopen(f"{self.url}/api/v2/alerts", timeout=20) as answer:
+            return {
+                " ".join(alert["labels"][name] for name in ("alertname", "family", "place")): alert["status"][
+                    "state"
+                ]
+                for alert in json.loads(answer.read())
+            }
+
+
+def _hurry(route: dict[str, Any]) -> None:
+    route |= {"group_wait": "1s", "group_interval": "1s"}
+    for below in route.get("routes", []):
+        _hurry(below)
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
+    contacts = Contacts(
+        operations=Contact(webhook=f"{receiver.url}/operations"),
+        watchdog=Contact(webhook=f"{receiver.url}/watchdog"),
+        owner={"health-commission": Contact(webhook=f"{receiver.url}/health")},
+    )
+    started = Alertmanager(tmp_path, contacts)
+    yield started
+    started.process.terminate()
+    started.process.communicate(timeout=30)
+
+
+def alert(name: str, family: str = "ipv4", **labels: str) -> dict[str, str]:
+    """An alert as Prometheus sends it: the rule's own labels and those of the series."""
+    fixed = ALERTS[name]["labels"]
+    place = next((labels[one] for one in ("site", "township", "county", "subject") if one in labels), "-")
+    return {"alertname": name, **fixed, "family": family, "place": place, **labels}
+
+
+def test_what_lies_behind_a_failure_is_held_back(alertmanager: Alertmanager, receiver: Receiver) -> None:
+    here = {"county": "360902", "township": "360902105"}
+    beside = {"county": "360902", "township": "360902104"}
+    alertmanager.post(
+        alert("TownshipUnreachable", **here),
+        alert("TownshipBudgetBurnFast", **here),
+        *(
+            alert("VillageUnreachable", level="village", site=f"3609021052{n:02}", **here)
+            for n in range(1, 15)
+        ),
+        alert("VillageUnreachable", "ipv6", level="village", site="360902105201", **here),
+        alert("VillageUnreachable", level="village", site="360902104200", **beside),
+        alert("CountyUnreachable", county="360981"),
+        alert("CountyAvailabilityLow", county="360981"),
+        alert("TownshipUnreachable", county="360981", township="360981100"),
+        alert(
+            "VillageUnreachable", level="village", county="360981", township="360981100", site="360981100200"
+        ),
+        alert("CountyAvailabilityLow", county="360902"),
+        alert("SystemEndpointDown", level="city", subject="portal", check="http://cloud-1/"),
+        alert("SystemBudgetBurnFast", subject="portal"),
+        alert("SystemBudgetBurnFast", subject="office"),
+    )
+    wanted = [
+        "CountyAvailabilityLow",
+        "CountyUnreachable",
+        "SystemBudgetBurnFast",
+        "SystemEndpointDown",
+        "TownshipUnreachable",
+        "VillageUnreachable",  # of the other township
+        "VillageUnreachable",  # in the other family
+    ]
+    wait_until(lambda: len(receiver.names()) >= len(wanted))
+    settle(alertmanager)
+    assert receiver.names() == wanted
+    told = {(labels["alertname"], labels["family"], labels["place"]) for _, labels in receiver.told}
+    assert ("VillageUnreachable", "ipv6", "360902105201") in told
+    assert ("VillageUnreachable", "ipv4", "360902104200") in told
+    assert ("CountyAvailabilityLow", "ipv4", "360902") in told
+    held = [name for name, state in alertmanager.states().items() if state == "suppressed"]
+    assert len(held) == 14 + 1 + 3 + 1
+
+
+def test_a_city_out_of_reach_is_one_page(alertmanager: Alertmanager, receiver: Receiver) -> None:
+    counties = [f"3609{n:02}" for n in range(1, 14)]
+    alertmanager.post(
+        alert("CityUnreachable"),
+        *(alert("CountyUnreachable", county=county) for county in counties),
+        *(alert("TownshipUnreachable", county=county, township=f"{county}100") for county in counties),
+    )
+    wait_until(lambda: bool(receiver.names()))
+    settle(alertmanager)
+    assert receiver.names() == ["CityUnreachable"]
+
+
+def test_an_owner_is_told_of_its_own_and_operations_of_all(
+    alertmanager: Alertmanager, receiver: Receiver
+) -> None:
+    alertmanager.post(
+        alert("BackupFailed", policy="health", node="cloud-1", owner="health-commission"),
+        alert("BackupFailed", policy="office", node="cloud-1", owner="data-bureau"),
+        alert("Watchdog"),
+    )
+    wait_until(lambda: len(receiver.told) >= 4)
+    settle(alertmanager)
+    assert receiver.names() == ["BackupFailed", "BackupFailed"]
+    assert receiver.names("/health") == ["BackupFailed"]
+    assert receiver.names("/watchdog") == ["Watchdog"]
+
+
+def wait_until(condition: Any, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def settle(alertmanager: Alertmanager) -> None:
+    """Until every group had its turn: Alertmanager has looked at each alert, and a group's interval went by twice."""
+    wait_until(lambda: "unprocessed" not in alertmanager.states().values())
+    time.sleep(3)
+
+
+def test_every_alert_that_is_named_in_inhibitions_exists() -> None:
+    known = read_inhibitions()
+    named = {name for pair in known.pair for name in (pair.source, *pair.targets)}
+    assert named <= set(ALERTS)
+    levels = [level.name for level in known.level]
+    for name, rule in ALERTS.items():
+        signal, level = rule["labels"].get("signal"), rule["labels"].get("level")
+        if signal is None:
+            continue
+        # the level is either the rule's own or that of the one kind of series that it speaks of
+        assert level in levels or 'level="village"' in rule["expr"], name
+
+
+def test_mail_webhook_and_secrets_as_files(tmp_path: Path) -> None:
+    for name in ("password", "token", "ca.crt"):
+        (tmp_path / name).write_text("")
+    file = tmp_path / "contacts.toml"
+    file.write_text(f"""
+[mail]
+smarthost = "mail.yichun.example:587"
+sender = "jizuo@yichun.example"
+username = "jizuo"
+password_file = "{tmp_path}/password"
+
+[operations]
+mail = ["ops@yichun.example"]
+webhook = "https://ops.yichun.example/alerts"
+webhook_ca = "{tmp_path}/ca.crt"
+webhook_token_file = "{tmp_path}/token"
+
+[owner.health-commission]
+mail = ["it@health.yichun.example", "duty@health.yichun.example"]
+""")
+    units = frozenset(load_city(LAB).units)
+    config = alertmanager_config(read_contacts(file, units))
+    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
+    done = subprocess.run(
+        ["amtool", "check-config", str(tmp_path / "alertmanager.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert config["global"]["smtp_auth_password_file"] == f"{tmp_path}/password"
+    receivers = {receiver["name"]: receiver for receiver in config["receivers"]}
+    assert len(receivers["owner-health-commission"]["email_configs"]) == 2
+    for receiver, expected in (
+        ("health-commission", "owner-health-commission,operations"),
+        ("x", "operations"),
+    ):
+        routed = subprocess.run(
+            [
+                *("amtool", "config", "routes", "test"),
+                *(f"--config.file={tmp_path}/alertmanager.yml", "severity=critical", f"owner={receiver}"),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert routed.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[owner.nobody]\nmail = ["a@b"]\n[mail]\nsmarthost="x:25"\nsender="a@b"', "no unit"),
+        ('[operations]\nmail = ["a@b"]', "no server"),
+        ('[mail]\nsmarthost="x:25"\nsender="a@b"\nusername="u"', "password_file"),
+        ('[operations]\nwebhook = "ftp://x"', "webhook"),
+        ('[mail]\nsmarthost="x:25"\nsender="a@b"\npassword="secret"', "password"),
+    ],
+)
+def test_contacts_that_cannot_be_used_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "contacts.toml"
+    file.write_text(text)
+    with pytest.raises(ContactsError, match=said) as refused:
+        read_contacts(file, frozenset({"data-bureau"}))
+    assert str(file) in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_objectives_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "objectives.toml"
+    for text in ('[county]\nname="x"\nobjective="99.5"\nseries="a:b:ratio"', 'period = "7d"', "["):
+        file.write_text(text)
+        with pytest.raises(ObjectivesError, match=r"objectives\.toml"):
+            read_objectives(file)
+
+
+def test_two_alertmanagers_name_each_other_and_one_opens_no_port() -> None:
+    pair = {"ops-1": "2001:db8::1", "ops-2": "2001:db8::2"}
+    assert cluster_arguments(pair, "ops-2") == [
+        "--cluster.listen-address=[2001:db8::2]:9094",
+        "--cluster.peer=[2001:db8::1]:9094",
+    ]
+    assert cluster_arguments({"ops-1": "192.0.2.1"}, "ops-1") == ["--cluster.listen-address="]
+
+
+def test_an_alert_has_the_owner_that_the_inventory_names() -> None:
+    rules = owner_relabeling(load_city(LAB))
+
+    def owner(**labels: str) -> str:
+        for rule in rules:  # as Prometheus does it: the regular expression matches the whole value
+            if re.fullmatch(rule["regex"], labels.get(rule["source_labels"][0], "")):
+                labels["owner"] = rule["replacement"]
+        return labels["owner"]
+
+    assert owner(subject="yichun-gov-service-net") == "approval-bureau"
+    assert owner(subject="collab-office") == "data-bureau"
+    assert owner(policy="gov-service", node="cloud-1") == "approval-bureau"
+    assert owner(county="360902") == network_owner(load_city(LAB)) == "data-bureau"
+    assert owner(subject="yichun-gov-service-net-2") == "data-bureau"
+
+
+def test_every_alert_has_a_runbook_and_its_address() -> None:
+    assert set(sources()) == set(ALERTS)
+    for name, source in sources().items():
+        headings = tuple(line.removeprefix("## ") for line in source.splitlines() if line.startswith("## "))
+        assert headings == HEADINGS, name
+        assert source.startswith("# ") and f"（{name}）" in source.splitlines()[0]
+        page = runbook_page(name)
+        assert page is not None and f"<h1>{source.splitlines()[0][2:]}</h1>" in page
+        assert not re.search(r"(src|href)=", page)
+    document = with_runbooks(
+        rule_documents(read_objectives())["jizuo-backup.yml"], "https://ops:9910/runbooks"
+    )
+    for rule in document["groups"][0]["rules"]:
+        assert rule["annotations"]["runbook_url"] == f"https://ops:9910/runbooks/{rule['alert']}"
+    assert runbook_page("../contacts") is None
+
+
+def test_the_commands_of_runbooks_exist() -> None:
+    wanted = {
+        match[1]
+        for text in sources().values()
+        for match in re.finditer(r"`jizuo ([a-z-]+(?: [a-z-]+)?)", text)
+    }
+    for words in sorted(wanted):
+        command, _, second = words.partition(" ")
+        asked = [command, second] if command in GROUPS else [command]
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "jizuo.py"), *asked, "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (asked, done.stderr)
