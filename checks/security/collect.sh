@@ -319,6 +319,9 @@ section identity identity
 # Rules that end do so at a time, which nft writes in the time zone of whoever asks.
 section nftables env TZ=UTC nft -j list ruleset
 asked_for security && security_facts
-asked_for backup && ! asked_for security && section backup-states backup_states
+if asked_for backup && ! asked_for security; then
+    section backup-states backup_states
+    section database-states database_states
+fi
 asked_for extranet && extranet_facts
 echo .
