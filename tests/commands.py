@@ -55,32 +55,45 @@ def steps(arguments: Sequence[str] = (), *, fast: bool = False) -> list[Step]:
     ]
 
 
-def without_and_with_lab(step: Step) -> tuple[Step, Step]:
-    """Answer the two halves of the whole pytest step: what the lab's hosts take is mostly waiting."""
+def by_lab(step: Step) -> tuple[Step, ...]:
+    """Answer the parts of the whole pytest step that run beside each other: what a lab's hosts take is mostly waiting.
+
+    The drills have a lab of their own: they end hosts that other tests need.
+    """
     return (
         Step("pytest", [*step.command, "-m", "not lab"]),
-        Step("pytest lab", [*step.command, "-m", "lab"]),
+        Step("pytest lab", [*step.command, "-m", "lab and not drill"]),
+        Step("pytest drills", [*step.command, "-m", "drill"]),
     )
 
 
-def run_beside(step: Step, beside: Step) -> list[Outcome]:
-    """Run two steps at the same time; what the second prints appears when both have ended."""
-    with tempfile.TemporaryFile() as held, ThreadPoolExecutor(1) as pool:
-        begun = time.monotonic()
-        process = subprocess.Popen(beside.command, cwd=ROOT, stdout=held, stderr=subprocess.STDOUT)
-        ended = pool.submit(lambda: (process.wait(), time.monotonic() - begun))
-        first = run(step)
-        click.echo(f"== {step.name}: {_result(first)}")
-        code, seconds = ended.result()
-        held.seek(0)
-        text = held.read()
-        click.secho(f"== {beside.name}", bold=True)
-        sys.stdout.buffer.write(text)
-        sys.stdout.buffer.flush()
+def run_beside(step: Step, *besides: Step) -> list[Outcome]:
+    """Run steps at the same time; what all but the first print appears when that has ended, and they have."""
+    with ThreadPoolExecutor(len(besides)) as pool:
+        held = [pool.submit(run_held, beside) for beside in besides]
+        outcomes = [run(step)]
+        click.echo(f"== {step.name}: {_result(outcomes[0])}")
+        for beside, ended in zip(besides, held, strict=True):
+            outcome, text = ended.result()
+            click.secho(f"== {beside.name}", bold=True)
+            sys.stdout.buffer.write(text)
+            sys.stdout.buffer.flush()
+            click.echo(f"== {beside.name}: {_result(outcome)}")
+            outcomes.append(outcome)
+    return outcomes
+
+
+def run_held(step: Step) -> tuple[Outcome, bytes]:
+    """Run a step; what it prints is the answer's second part."""
+    begun = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        code = subprocess.run(
+            step.command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False
+        ).returncode
+        output.seek(0)
+        text = output.read()
     lines = text.decode(errors="replace").rstrip().splitlines()
-    second = Outcome(beside.name, code, seconds, lines[-1] if lines else "")
-    click.echo(f"== {beside.name}: {_result(second)}")
-    return [first, second]
+    return Outcome(step.name, code, time.monotonic() - begun, lines[-1] if lines else ""), text
 
 
 def count(outcomes: Sequence[Outcome]) -> str:
@@ -139,7 +152,7 @@ def test(fast: bool, arguments: tuple[str, ...]) -> None:
     for step in steps(arguments, fast=fast):
         click.secho(f"== {step.name}", bold=True)
         if step.name == "pytest" and not fast and not arguments:
-            outcomes += run_beside(*without_and_with_lab(step))
+            outcomes += run_beside(*by_lab(step))
             continue
         outcomes.append(run(step))
         click.echo(f"== {step.name}: {_result(outcomes[-1])}")
