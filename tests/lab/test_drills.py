@@ -97,9 +97,7 @@ def test_a_drill_is_detected_met_and_put_back(records: Path, name: str) -> None:
     assert measured["rto_seconds"] <= measured["rto_objective_seconds"]
     if name in WITH_RECORDS:
         assert measured["rpo_seconds"] <= measured["rpo_objective_seconds"]
-    print(
-        f"{name}: detected {measured['detected_seconds']} s, RTO {measured['rto_seconds']} s, RPO {measured['rpo_seconds']}"
-    )
+    print(name, {figure: measured[figure] for figure in ("detected_seconds", "rto_seconds", "rpo_seconds")})
 
 
 def test_afterwards_the_chain_of_records_holds_until_one_is_changed(records: Path) -> None:
