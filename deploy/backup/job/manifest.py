@@ -8,12 +8,15 @@ import operator
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 #: A file that changed this shortly before the last scan is read again: two changes can share a time stamp.
 SETTLING_NS = 2_000_000_000
 #: Bytes that are read at once: what stays in a processor's own cache from the reading to the hashing.
 CHUNK = 256 * 1024
+#: Files of so many bytes are read by so many threads.
+LARGE, READERS = 1024 * 1024, 2
 #: Where in a record the identity ends, and where the digest begins.
 _IDENTITY, _DIGEST = slice(None, -65), slice(-64, None)
 _NAME = operator.attrgetter("name")
@@ -118,26 +121,38 @@ def digest_of(path: bytes) -> tuple[str, os.stat_result]:
 def scan(paths: Iterable[str], known: Index) -> tuple[dict[bytes, bytes], bool]:
     """Records of all files below `paths`, those of `known` where a file is as they have it; whether all are.
 
-    A file that has changed is read.
+    A file that has changed is read; of large ones two at a time, for hashing leaves the interpreter free.
     """
     found: dict[bytes, bytes] = {}
     read, before = False, known.records
     settled_before = known.scanned_ns - SETTLING_NS
-    for path in paths:
-        for name, status in walk(os.fsencode(path)):
-            record = before.get(name)
-            if (
-                record is not None
-                and record[_IDENTITY] == identity(status)
-                and status.st_ctime_ns < settled_before
-            ):
-                found[name] = record
-                continue
-            read = True
-            with contextlib.suppress(OSError):
-                digest, status = digest_of(name)
-                found[name] = identity(status) + b" " + digest.encode()
+    with ThreadPoolExecutor(READERS) as readers:
+        for path in paths:
+            for name, status in walk(os.fsencode(path)):
+                record = before.get(name)
+                if (
+                    record is not None
+                    and record[_IDENTITY] == identity(status)
+                    and status.st_ctime_ns < settled_before
+                ):
+                    found[name] = record
+                    continue
+                read = True
+                found[name] = b""  # its place in the order, whenever it has been read
+                if status.st_size < LARGE:
+                    _record(found, name)
+                else:
+                    readers.submit(_record, found, name)
+    for name in [name for name, record in found.items() if not record]:
+        del found[name]
     return found, not read and len(found) == len(before)
+
+
+def _record(found: dict[bytes, bytes], name: bytes) -> None:
+    """Read a file; the record of one that cannot be read stays empty."""
+    with contextlib.suppress(OSError):
+        digest, status = digest_of(name)
+        found[name] = identity(status) + b" " + digest.encode()
 
 
 def stable(index: Index) -> dict[bytes, Entry]:

@@ -51,6 +51,31 @@ def test_a_walk_finds_regular_files_in_a_stable_order_and_follows_no_link(tmp_pa
     assert list(walk(os.fsencode(tmp_path / "gone"))) == []
 
 
+def test_files_are_read_in_any_order_and_told_in_that_of_their_names(tmp_path: Path) -> None:
+    for number, size in enumerate((manifest.LARGE, 5, 2 * manifest.LARGE, 0, manifest.LARGE + 1)):
+        (tmp_path / str(number)).write_bytes(os.urandom(size))
+    found, _ = scan([str(tmp_path)], Index({}))
+    files = sorted(tmp_path.iterdir())
+    assert list(found) == [os.fsencode(path) for path in files]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest().encode() for path in files]
+    assert [record[-64:] for record in found.values()] == digests
+
+
+@pytest.mark.parametrize("size", [10, manifest.LARGE])
+def test_a_file_that_cannot_be_read_is_not_in_the_manifest(
+    source: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def gone(name: bytes) -> tuple[str, os.stat_result]:
+        if name.endswith(b"two"):
+            raise FileNotFoundError(errno.ENOENT, "went while it was scanned", name)
+        return digest_of(name)
+
+    (source / "two").write_bytes(bytes(size))
+    monkeypatch.setattr(manifest, "digest_of", gone)
+    found, _ = scan([str(source)], Index({}))
+    assert {os.path.relpath(name, os.fsencode(source)) for name in found} == {b"one", b"three\nlines"}
+
+
 def known_of(folder: Path) -> tuple[Index, str]:
     """An index and a manifest of a folder, as if its files had long been there."""
     found, _ = scan([str(folder)], Index({}))
