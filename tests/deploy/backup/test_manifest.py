@@ -98,7 +98,12 @@ def source(tmp_path: Path) -> Path:
 def test_what_has_not_changed_is_not_read(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known, sums = known_of(source)
     read: list[bytes] = []
-    monkeypatch.setattr(manifest, "digest_of", lambda name: (read.append(name), digest_of(name))[1])
+
+    def noted(name: bytes) -> tuple[str, os.stat_result]:
+        read.append(name)
+        return digest_of(name)
+
+    monkeypatch.setattr(manifest, "digest_of", noted)
     assert scan([str(source)], known) == (known.records, True)
     assert read == []
     assert known.is_of(sums)
