@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tests.bench._backup_data import many, mixed
@@ -21,7 +21,7 @@ class Comparison(NamedTuple):
     versus: Versus
 
 
-def large(place: Place, megabytes: int, rounds: int, say: Callable[[str], None]) -> list[Comparison]:
+def large(place: Place, megabytes: int, rounds: int, say: Callable[[str], None]) -> Iterator[Comparison]:
     """A first backup of mixed files, then verification of all data and a restore of all files."""
     say(f"making {megabytes} MB of mixed files")
     size = megabytes * 10**6
@@ -37,11 +37,12 @@ def large(place: Place, megabytes: int, rounds: int, say: Callable[[str], None])
         say("first backup, plain restic")
         return place.plain("backup", "--", str(place.data))
 
-    backup = Comparison("first backup", size, files, versus(rounds, ours, plain))
-    return [backup, *_verification(place, rounds, say), *_restore(place, size, files, rounds, say)]
+    yield Comparison("first backup", size, files, versus(rounds, ours, plain))
+    yield _verification(place, rounds, say)
+    yield from _restore(place, size, files, rounds, say)
 
 
-def _verification(place: Place, rounds: int, say: Callable[[str], None]) -> list[Comparison]:
+def _verification(place: Place, rounds: int, say: Callable[[str], None]) -> Comparison:
     """Read all data. Both take a snapshot before; the job restores a sample after, which its peer does not."""
 
     def ours() -> Usage:
@@ -53,12 +54,12 @@ def _verification(place: Place, rounds: int, say: Callable[[str], None]) -> list
         return added(place.plain("backup", "--", str(place.data)), place.plain("check", "--read-data"))
 
     found = versus(rounds, ours, plain)
-    return [Comparison("verification", place.repository_bytes(), 0, found)]
+    return Comparison("verification", place.repository_bytes(), 0, found)
 
 
 def _restore(
     place: Place, size: int, files: int, rounds: int, say: Callable[[str], None]
-) -> list[Comparison]:
+) -> Iterator[Comparison]:
     target = place.client.root / "restored"
 
     def after(act: Callable[[], Usage]) -> Usage:
@@ -78,10 +79,8 @@ def _restore(
     def verified() -> Usage:
         return plain("--verify")
 
-    return [
-        Comparison("restore", size, files, versus(rounds, ours, plain)),
-        Comparison("restore, restic --verify", size, files, versus(1, ours, verified)),
-    ]
+    yield Comparison("restore", size, files, versus(rounds, ours, plain))
+    yield Comparison("restore, restic --verify", size, files, versus(1, ours, verified))
 
 
 def unchanged(place: Place, files: int, rounds: int, say: Callable[[str], None]) -> Comparison:

@@ -13,7 +13,8 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] = ()) -> int:
             sys.exit(f"{program} is not installed; run: apt-get install restic rclone")
     said: dict[str, Any] = {"size_megabytes": options.size, "cores": os.cpu_count(), "load": os.getloadavg()}
     targets: dict[str, bool] = {}
-    show: Callable[[str], None] = (lambda line: None) if options.json else print
+    show: Callable[[str], None] = (lambda line: None) if options.json else partial(print, flush=True)
     with TemporaryDirectory(prefix="bench-backup-", dir=options.folder) as scratch:
         folder = Path(scratch)
         if shutil.disk_usage(folder).free < ROOM * options.size * 10**6:
@@ -88,20 +89,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _job(folder: Path, options: argparse.Namespace, parts: Sequence[str]) -> list[Comparison]:
+def _job(folder: Path, options: argparse.Namespace, parts: Sequence[str]) -> Iterator[Comparison]:
     # Not before restic is known to be here: the tests' parts that these use need it.
     from tests.bench._backup_job import large, unchanged
     from tests.bench._backup_place import place
 
-    found = []
     with place(folder / "city") as here:
         if "large" in parts:
-            found += large(here, options.size, options.rounds, progress)
+            yield from large(here, options.size, options.rounds, progress)
         if "unchanged" in parts:
             files = FULL_FILES * options.size // FULL_MEGABYTES
-            found.append(unchanged(here, files, options.rounds + 2, progress))
+            yield unchanged(here, files, options.rounds + 2, progress)
     shutil.rmtree(folder / "city")
-    return found
 
 
 def _told(one: Comparison, show: Callable[[str], None], targets: dict[str, bool]) -> dict[str, Any]:
