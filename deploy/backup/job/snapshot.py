@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from . import dumps, manifest
+from .apart import apart
 from .configuration import RepositoryPlace
 from .restic import Done, JobError, Restic, failure, messages
 from .running import NAMED, Running
@@ -39,26 +40,31 @@ def back_up(run: Running) -> str:
 
 def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
     dumps.take(run.configuration.dumps)
-    scanned_ns = int(began.timestamp() * 1e9)
-    found = manifest.scan(run.configuration.paths, manifest.read_index(run.index_path))
-    if not found.keys() - dumps.files_of(run.configuration.dumps):
-        # An empty source is a disk that was not mounted or data that are lost, not a backup of nothing.
-        raise JobError("empty_source", f"there is no file in {', '.join(run.configuration.paths)}")
-    manifest.write_sums(run.sums_path, found, scanned_ns)
-    manifest.write_index(run.index_path, found, scanned_ns)
+    apart(partial(_scan, run, int(began.timestamp() * 1e9)))
     failed: list[JobError] = []
     for place in run.configuration.repositories:
         tried: dict[str, Any] = {"result": "running", "started_at": text(now())}
         run.known(place)["backup"] = tried
         error = run.told(tried, now(), f"backup {place.node}", partial(_into, run, place, step, began))
         if error is None:
-            run.stable = manifest.stable(found)
             return
         if error.reason in OWN_REASONS:
             raise error
         failed.append(error)
     others = "".join(f"; {error}" for error in failed[1:])
     raise JobError(failed[0].reason, f"{failed[0]}{others}")
+
+
+def _scan(run: Running, scanned_ns: int) -> None:
+    """Bring manifest and index up to date; what is as the last run left it is left, and restic need not read it."""
+    known = manifest.read_index(run.index_path)
+    found, same = manifest.scan(run.configuration.paths, known)
+    if not found.keys() - dumps.files_of(run.configuration.dumps):
+        # An empty source is a disk that was not mounted or data that are lost, not a backup of nothing.
+        raise JobError("empty_source", f"there is no file in {', '.join(run.configuration.paths)}")
+    if not (same and known.is_of(run.sums_path)):
+        size = manifest.write_sums(run.sums_path, found, scanned_ns)
+        manifest.write_index(run.index_path, manifest.Index(found, scanned_ns, size))
 
 
 def _into(run: Running, place: RepositoryPlace, step: dict[str, Any], began: datetime, _: Any) -> None:

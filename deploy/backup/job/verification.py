@@ -30,7 +30,7 @@ def verify(run: Running, place: RepositoryPlace, always: bool, read_all: bool = 
         if well:
             known["check_success_at"] = known["check"]["ended_at"]
     # What a damaged repository gives back proves nothing, and restic asks for lost data a minute long.
-    if well and (always or _due(run, known["restore_success_at"], plan.restore_seconds)):
+    if well and restore_test_due(run, place, always):
         tested = run.step(place, "restore_test", {}, lambda step: _restore_test(run, place, step))
         if tested:
             known["restore_success_at"] = known["restore_test"]["ended_at"]
@@ -38,6 +38,12 @@ def verify(run: Running, place: RepositoryPlace, always: bool, read_all: bool = 
         well = tested and well
     run.state.write()
     return well
+
+
+def restore_test_due(run: Running, place: RepositoryPlace, always: bool) -> bool:
+    """Whether a sample is to be restored from the repository; `always` where it is asked for."""
+    plan = run.configuration.verify
+    return always or _due(run, run.known(place)["restore_success_at"], plan.restore_seconds)
 
 
 def _last_check(known: dict[str, Any]) -> str:
@@ -103,7 +109,8 @@ def _restore_test(run: Running, place: RepositoryPlace, step: dict[str, Any]) ->
     configuration, restic = run.configuration, run.restic[place.node]
     snapshot = run.snapshots[place.node]
     step.update(snapshot=snapshot[:8], snapshot_at=run.state.data["backup"]["snapshot_at"])
-    candidates = run.stable
+    # Where it became due while copies and checks ran, what has not changed until now has to do.
+    candidates = run.stable or manifest.stable(manifest.read_index(run.index_path))
     if configuration.exclude:
         held = restic.files_of(snapshot)
         candidates = {name: entry for name, entry in candidates.items() if listed_as(name) in held}
