@@ -54,7 +54,7 @@ def test_the_last_line_counts_all_parts_of_pytest(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_lab_s_half_counts_and_is_shown_when_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    halves = "import sys; lab = 'lab and not drill' in sys.argv; print('lab broke' if lab else 'fine'); sys.exit(lab)"
+    halves = "import sys; lab = 'lab and not backups' in sys.argv; print('lab broke' if lab else 'fine'); sys.exit(lab)"
     result = run_test(monkeypatch, step("pytest", halves))
     assert result.exit_code == 1
     assert "lab broke" in result.stdout

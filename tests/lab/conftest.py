@@ -35,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.lab)
+        if here / "backups" in item.path.parents:
+            item.add_marker(pytest.mark.backups)
 
 
 def jizuo(*arguments: str, timeout: float = 600, lab: str = NAME) -> subprocess.CompletedProcess[str]:
@@ -101,6 +103,11 @@ Execute = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def on(lab: labs.Lab) -> Execute:
     """Run a command on a host as root, not over the network: `on("cloud-1", "ip", "route")`."""
+    return executing_on(lab)
+
+
+def executing_on(lab: labs.Lab) -> Execute:
+    """What :func:`on` gives, of any lab."""
 
     def execute(
         host: str, *command: str, check: bool = True, input: str | None = None, timeout: float = 60

@@ -15,8 +15,7 @@ import pytest
 
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
-
-from .conftest import ROOT, Execute
+from tests.lab.conftest import ROOT, Execute
 
 DRILL = "restore-system-offsite"
 DATA = "/srv/systems/yichun-gov-service-net"

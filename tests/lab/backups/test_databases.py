@@ -14,8 +14,7 @@ import pytest
 
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
-
-from .conftest import Execute
+from tests.lab.conftest import Execute
 
 NODE, STANZA, DATABASE = "cloud-1", "cloud-1-main", "portal"
 NOW = "to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"

@@ -16,8 +16,9 @@ import pytest
 
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
+from tests.lab.conftest import ROOT, Execute
 
-from .conftest import NAME, ROOT, Execute, jizuo
+from .conftest import NAME, jizuo
 
 INVENTORY = str(ROOT / "inventories/lab")
 POLICY, CLIENT, SYSTEM = "gov-service", "cloud-1", "yichun-gov-service-net"

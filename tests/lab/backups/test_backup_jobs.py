@@ -11,8 +11,7 @@ import pytest
 
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
-
-from .conftest import Execute
+from tests.lab.conftest import Execute
 
 JOB = "jizuo-backup@gov-service.service"
 LARGE = "/srv/systems/yichun-gov-service-net/large"
