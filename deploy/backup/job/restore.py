@@ -266,7 +266,7 @@ def _sample(
     _bring(restic, snapshot, stage, [os.fsencode(sums_path)])
     wanted, _ = _sums(snapshot, stage, path, sums_path)
     candidates = {
-        name: manifest.Entry("", digest, sizes[listed_as(name)])
+        name: manifest.Entry(digest, sizes[listed_as(name)])
         for name, digest in wanted.items()
         if listed_as(name) in sizes
     }
