@@ -31,6 +31,7 @@ COMMANDS = {
     "deploy": Registered("deploy.cli", "deploy", "Bring hosts to the state that the inventory describes."),
     "router": Registered("deploy.vendors.cli", "router", "Routers that are no Linux: show, compare, push."),
     "check": Registered("checks.cli", "check", "Audit the city: availability, extranet, security, backups."),
+    "status": Registered("exporters.status.cli", "status", "How the city stands, on one screen."),
     "coverage": Registered("exporters.coverage_cli", "coverage", "How far the five levels reach (村村通)."),
     "backup": Registered("jizuo", "backup", "Backups: how they stand, run, verify, restore, escrow."),
     "drill": Registered("checks.drills.cli", "drill", "Run disaster-recovery drills and read their records."),

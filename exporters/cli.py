@@ -136,6 +136,13 @@ def _served(command: Callable[..., None]) -> Callable[..., None]:
             "NUMBER/OF such as 2/4. Others probe the rest.  [default: all of it]",
         ),
         click.option(
+            "--prometheus",
+            default="",
+            metavar="URL",
+            help="The Prometheus that the status page asks for a year of availability, such as "
+            "http://[::1]:9090.  [default: none; the page says so]",
+        ),
+        click.option(
             "--probe/--no-probe",
             default=True,
             help="Probe availability here, or read its records as those of the other checks.",
@@ -158,6 +165,7 @@ def _served(command: Callable[..., None]) -> Callable[..., None]:
     epilog="""\b
 Examples:
   jizuo exporter all --inventory inventories/lab
+  jizuo exporter all --prometheus http://[::1]:9090
   jizuo exporter availability --web.listen-address=[::1]:9910 --interval 10s
   jizuo exporter availability --shard county=360981
   jizuo exporter availability --shard 2/4
@@ -213,6 +221,7 @@ def _serve(
     packets: int,
     inspect: float,
     shard: Shard,
+    prometheus: str,
     probe: bool,
     max_age: dict[str, float],
 ) -> None:
@@ -247,7 +256,7 @@ def _serve(
     )
 
     async def run() -> None:
-        await Exporter(collectors, list(addresses), config_file).run_until_signal(_say)
+        await Exporter(collectors, list(addresses), config_file, prometheus).run_until_signal(_say)
 
     try:
         asyncio.run(run())

@@ -94,3 +94,11 @@ def _place_of_system(city: City, system: System) -> Place:
         site=below.site,
         unit=system.owners[0] if system.owners else "",
     )
+
+
+def site_path(city: City, site_id: str) -> str:
+    """Where the status page of a site's division is: `village/360902103201`; the city's for what is no division's."""
+    site = city.sites.get(site_id)
+    if site is None or site.role != SiteRole.ACCESS:
+        return f"{Level.CITY}/{city.layout.division}"
+    return f"{site.level}/{site.division}"

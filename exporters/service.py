@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Callable
+from datetime import tzinfo
 from pathlib import Path
 
+import msgspec
 from aiohttp import web
 
+from checks.drills.page import page
 from exporters.discovery import Discovery
+from exporters.history import HistoryLoop
 from exporters.monitor import Collectors, Monitor
 from exporters.runbooks.pages import runbook_page
-from exporters.status.page import StatusPage
+from exporters.status.page import NO_HISTORY, StatusPage
+from exporters.status.summary import summary_of
+from exporters.status.words import zone_of
 from exporters.web.answers import answer
 from exporters.web.server import WebServer
 
@@ -23,13 +30,19 @@ _LOG = logging.getLogger(__name__)
 class Exporter:
     """A monitor and the server of its paths.
 
-    `/metrics`, `/healthz` (and `/-/healthy`, as Prometheus has it), the status page at `/`, `/runbooks/ALERT`, and
-    `/sd/JOB`: the targets of a job of Prometheus's, for its `http_sd_configs`.
+    `/metrics`, `/healthz` (and `/-/healthy`, as Prometheus has it), the status page at `/` with its pages below it
+    and `/status.json` for programs, `/runbooks/ALERT`, and `/sd/JOB`: the targets of a job of Prometheus's, for its
+    `http_sd_configs`.
     """
 
-    def __init__(self, collectors: Collectors, addresses: list[str], config_file: Path | None) -> None:
+    def __init__(
+        self, collectors: Collectors, addresses: list[str], config_file: Path | None, prometheus: str = ""
+    ) -> None:
+        """Takes what to collect, where to listen, web.yml, and the Prometheus that knows the past (empty: none)."""
         self.monitor = Monitor(collectors, lambda: self.server.reload_state)
-        self._page = StatusPage(self.monitor)
+        self._history = HistoryLoop(prometheus, self._zone) if prometheus else None
+        self._asking: asyncio.Task[None] | None = None
+        self._page = StatusPage(self.monitor, lambda: self._history.reading if self._history else NO_HISTORY)
         self._rendering = asyncio.Lock()
         self._discovery = Discovery()
         routes = {
@@ -38,6 +51,9 @@ class Exporter:
             "/-/healthy": self._healthy,
             "/sd/{job}": self._targets,
             "/": self._status,
+            "/{page:units|backups|security|drills|(?:city|county|township|village|unit)/[^/]+}": self._status,
+            "/drill/{id}": self._drill,
+            "/status.json": self._summary,
             "/runbooks/{alert}": self._runbook,
         }
         self.server = WebServer(routes, addresses, config_file)
@@ -52,12 +68,16 @@ class Exporter:
         await self.monitor.start()
         await self.server.start()
         self._running = asyncio.create_task(self.monitor.run(), name="monitor")
+        if self._history:
+            self._asking = asyncio.create_task(self._history.run(), name="history")
 
     async def stop(self) -> None:
         """Ends the server, then the monitor."""
         await self.server.stop()
-        self._running.cancel()
-        await asyncio.wait([self._running])
+        tasks = [task for task in (self._running, self._asking) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
     async def run_until_signal(self, on_ready: Callable[[list[str]], None]) -> None:
         """Serves until SIGTERM or SIGINT; `on_ready` is told the URLs.
@@ -104,6 +124,31 @@ class Exporter:
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         refresh = request.query.get("refresh") != "off"
+        path = request.match_info.get("page", "")
         async with self._rendering:  # of many who ask at once, one renders; scrapes go on meanwhile
-            body = await asyncio.to_thread(self._page.body, refresh)
+            body = await asyncio.to_thread(self._page.body, refresh, path)
+        if body is None:
+            return web.Response(status=404, text=f"there is no page {path}; begin at the first one: /\n")
         return await answer(request, body)
+
+    async def _drill(self, request: web.Request) -> web.StreamResponse:
+        """A drill's record as its own page; the digest that is signed stands on the one beside the record's file."""
+        snapshot, id = self.monitor.snapshot, request.match_info["id"]
+        records = (snapshot.drill.value if snapshot.drill else None) or []
+        record = next((one for one in records if one.id == id), None)
+        if record is None:
+            return web.Response(status=404, text="there is no drill record of this id; see /drills\n")
+        html = await asyncio.to_thread(page, record)
+        return web.Response(text=html, content_type="text/html", charset="utf-8")
+
+    async def _summary(self, request: web.Request) -> web.StreamResponse:
+        """What the first page says, for programs; an exporter that has read no inventory knows nothing."""
+        snapshot = self.monitor.snapshot
+        if snapshot.inventory.value is None:
+            return web.Response(status=503, text="the inventory was not read yet\n")
+        made = await asyncio.to_thread(summary_of, snapshot, snapshot.inventory.value, time.time())
+        return web.Response(body=msgspec.json.encode(made), content_type="application/json", charset="utf-8")
+
+    def _zone(self) -> tzinfo:
+        inventory = self.monitor.snapshot.inventory.value
+        return zone_of(inventory.city.layout.time_zone if inventory else "")

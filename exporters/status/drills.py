@@ -11,20 +11,26 @@ from exporters.status.states import RANK, State
 
 
 class Drill(NamedTuple):
-    """The last record of a drill."""
+    """A record of a drill; `is_overdue` is said of the last one of each."""
 
     title: str
     record: DrillRecord
     at: float
     state: State
     problem: str
+    is_overdue: bool
 
 
 class Drills(NamedTuple):
-    """The section; the worst first. `held` counts all records."""
+    """The section; the worst first. `records` are all, the newest first, each as it went; `held` counts them."""
 
     last: Sequence[Drill]
-    held: int
+    records: Sequence[Drill]
+
+    @property
+    def held(self) -> int:
+        """How many records there are."""
+        return len(self.records)
 
     @property
     def newest(self) -> Drill | None:
@@ -36,7 +42,9 @@ def drills_view(records: Sequence[DrillRecord], now: float) -> Drills:
     """What the page shows of drill records that are the oldest first."""
     due = due_at(records)
     last = [_drill(record, due[record.drill], now) for record in last_of_each(records)]
-    return Drills(sorted(last, key=lambda drill: RANK[drill.state]), len(records))
+    # Whether a drill is overdue is said of its last record alone: an old one is not wrong for being old.
+    all_of_them = [_drill(record, float("inf"), now) for record in reversed(records)]
+    return Drills(sorted(last, key=lambda drill: RANK[drill.state]), all_of_them)
 
 
 def _drill(record: DrillRecord, due: float, now: float) -> Drill:
@@ -52,4 +60,4 @@ def _drill(record: DrillRecord, due: float, now: float) -> Drill:
     elif now > due:
         problem = "已逾期未演练"
     state = State.WARNING if problem else State.OK
-    return Drill(record.title, record, held_at(record), state, problem)
+    return Drill(record.title, record, held_at(record), state, problem, now > due)

@@ -42,6 +42,11 @@ class Target(NamedTuple):
     is_outage: bool = False
 
     @property
+    def site(self) -> str:
+        """The id of the site where it stands."""
+        return self.place.site
+
+    @property
     def state(self) -> State:
         """Critical when a family is down that matters to all; a warning when only IPv6 or one village is."""
         probes = [probe for probe in (self.ipv4, self.ipv6) if probe]
@@ -61,9 +66,10 @@ class Family(NamedTuple):
 
 
 class County(NamedTuple):
-    """A county: its places by level, and how many of its targets fail."""
+    """A county: its places by level, and how many of its targets fail; `id` is its site's."""
 
     id: str
+    division: str
     name: str
     levels: Mapping[Level, LevelCoverage]
     total: int
@@ -90,6 +96,7 @@ class Outage(NamedTuple):
     ipv4: int
     ipv6: int
     state: State
+    site: str
     is_outage: bool = True
 
 
@@ -194,7 +201,7 @@ def _outages(city: City, targets: Iterable[Target]) -> tuple[list[Outage], set[t
             where = word("level", level) if level == "county" else site_name(city, ours[0].place.county)
             state = State.CRITICAL if level == "county" else State.WARNING
             well = sum(map(_well, ipv4)), sum(map(_well, ipv6))
-            outages.append(Outage(site_name(city, site), where, len(ours), *well, state))
+            outages.append(Outage(site_name(city, site), where, len(ours), *well, state, site))
             behind.update((target.subject, target.check) for target in ours)
     return outages, behind
 
@@ -232,8 +239,9 @@ def _counties(city: City, targets: Iterable[Target], records: Sequence[Record]) 
         counties.append(
             County(
                 county,
+                division := city.sites[county].division,
                 names[county],
-                levels[county],
+                levels[division],
                 len(ours),
                 sum(target.state is not State.OK for target in ours),
                 sum(map(_well, ipv4)),

@@ -9,6 +9,7 @@ from checks.security.controls import load_controls
 from exporters.coverage import LevelCoverage, coverage
 from exporters.readings import Reading
 from exporters.snapshot import Inventory, Snapshot
+from exporters.status.databases import Database, databases_view
 from exporters.status.drills import Drills, drills_view
 from exporters.status.network import Network, Target, network_view
 from exporters.status.protection import Backups, Security, backups_view, security_view
@@ -45,6 +46,7 @@ class Overview(NamedTuple):
     coverage: Mapping[Level, LevelCoverage]
     network: Network | None
     backups: Backups | None
+    databases: Sequence[Database]
     security: Security | None
     drills: Drills | None
     sources: Sequence[Source]
@@ -61,6 +63,7 @@ def overview(snapshot: Snapshot, inventory: Inventory, now: float) -> Overview:
     network = network_view(city, where, cycle.records) if cycle else None
     backup_records = snapshot.backup.value if snapshot.backup else None
     backups = None if backup_records is None else backups_view(city, where, backup_records, now)
+    databases = databases_view(backup_records or ())
     security_records = snapshot.security.value if snapshot.security else None
     security = None if security_records is None else security_view(security_records, load_controls())
     drill_records = snapshot.drill.value if snapshot.drill else None
@@ -69,6 +72,7 @@ def overview(snapshot: Snapshot, inventory: Inventory, now: float) -> Overview:
     reasons = [
         *_network_reasons(network),
         *_backup_reasons(backups),
+        *_database_reasons(databases),
         *_security_reasons(security),
         *_drill_reasons(drills),
         *_source_reasons(sources),
@@ -82,6 +86,7 @@ def overview(snapshot: Snapshot, inventory: Inventory, now: float) -> Overview:
         coverage=coverage(city, cycle.records if cycle else None),
         network=network,
         backups=backups,
+        databases=databases,
         security=security,
         drills=drills,
         sources=sources,
@@ -138,6 +143,12 @@ def _backup_reasons(backups: Backups | None) -> Iterable[Reason]:
         yield Reason(State.WARNING, f"{warned}个备份任务的副本、恢复验证或上次执行有问题")
     if backups.uncovered:
         yield Reason(State.WARNING, f"{len(backups.uncovered)}个系统没有满足要求的备份策略")
+
+
+def _database_reasons(databases: Iterable[Database]) -> Iterable[Reason]:
+    for database in databases:
+        if database.state is not State.OK:
+            yield Reason(database.state, f"数据库 {database.cluster} {database.problem}")
 
 
 def _security_reasons(security: Security | None) -> Iterable[Reason]:

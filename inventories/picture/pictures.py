@@ -44,7 +44,7 @@ def city_picture(city: City, plan: AddressPlan) -> Scene:
     cores = _core(board, content, details=True)
     services = [card for role in _SERVICES for card in city_cards.service_cards(content, role, details=whole)]
     counties = [county_cards.county_card(content, site, whole) for site in county_cards.counties(content)]
-    sources = _margins(board, cores, [*services, *counties])
+    sources = margins(board, cores, [*services, *counties])
     if services:
         sources = board.rows("市级", services, sources)
     if counties:
@@ -207,7 +207,7 @@ def _words_between(board: Board, key: str, words: Sequence[str], begin: float, e
     board.group(Group(f"words-{key}", text, tuple(shapes)))
 
 
-def _margins(board: Board, cores: dict[Plane, Placed], cards: Sequence[Card]) -> Sources:
+def margins(board: Board, cores: dict[Plane, Placed], cards: Sequence[Card]) -> Sources:
     """Each plane's line from its core card into the margin, where the buses hang."""
     sources: Sources = {}
     fallback = cores.get(Plane.BOTH) or next(iter(cores.values()))

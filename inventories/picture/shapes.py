@@ -68,12 +68,16 @@ Shape = Rect | Path | Dot | Text
 
 
 class Group(NamedTuple):
-    """Shapes that are one thing: `label` for who hears the picture, `hint` for who points at it."""
+    """Shapes that are one thing: `label` for who hears the picture, `hint` for who points at it.
+
+    With `href` they are a link, in a page that holds the picture.
+    """
 
     id: str
     label: str
     shapes: tuple[Shape, ...]
     hint: str = ""
+    href: str = ""
 
 
 class Scene(NamedTuple):

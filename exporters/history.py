@@ -1,0 +1,123 @@
+"""How available was each county in the last year? Prometheus's own recorded shares, a day each, asked now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, tzinfo
+from typing import NamedTuple
+
+import aiohttp
+import msgspec
+
+from exporters.readings import Reading, Trouble
+
+_LOG = logging.getLogger(__name__)
+#: What is asked: the recorded share of targets that answer, of each county and of the city, as a mean over a day.
+#: Times at which nothing was recorded do not count.
+QUERY = 'avg_over_time({__name__=~"(county|city):jizuo_probe_success:ratio"}[1d])'
+DAYS = 365
+#: Seconds between two questions, for one answer, and until the next try after a failure.
+INTERVAL, TIMEOUT, AGAIN = 600.0, 20.0, 60.0
+#: Days of one question: a year at once would be fifty million samples.
+_AT_ONCE = 31
+_DAY = 86400.0
+
+
+class History(NamedTuple):
+    """Shares from 0 to 1 by (county's site id, empty for the city; family), then by the day's first second."""
+
+    shares: Mapping[tuple[str, str], Mapping[float, float]]
+
+
+class _Series(msgspec.Struct):
+    metric: dict[str, str]
+    values: list[tuple[float, str]]
+
+
+class _Result(msgspec.Struct):
+    result: list[_Series]
+
+
+class _Answer(msgspec.Struct):
+    status: str
+    data: _Result | None = None
+    error: str = ""
+
+
+class HistoryLoop:
+    """Asks a Prometheus and keeps the last :attr:`reading`; days that are over are asked for once."""
+
+    def __init__(self, url: str, zone: Callable[[], tzinfo]) -> None:
+        """Takes Prometheus's address, and what says the city's time zone, in which a day begins."""
+        self._url = url.rstrip("/")
+        self._zone = zone
+        self._shares: dict[tuple[str, str], dict[float, float]] = {}
+        self._known_until = 0.0
+        self.reading: Reading[History] = Reading(message="正在查询Prometheus中的历史")
+
+    async def run(self) -> None:
+        """Goes on until it is cancelled."""
+        while True:
+            await self.ask()
+            await asyncio.sleep(INTERVAL if self.reading.well else AGAIN)
+
+    async def ask(self) -> None:
+        """Asks once; whatever comes of it stands in :attr:`reading`. Days that are over stay as they were."""
+        begun, now = time.monotonic(), time.time()
+        try:
+            async with asyncio.timeout(TIMEOUT * 4), aiohttp.ClientSession() as session:
+                await self._take(session, now)
+        except (aiohttp.ClientError, OSError, ValueError, msgspec.DecodeError) as error:
+            why = "超时" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+            _LOG.warning("%s: the history cannot be read: %s", self._url, why)
+            value = self._copy() if self._shares else None
+            text = f"历史不可用：无法查询Prometheus（{why}）"
+            self.reading = Reading(value, self.reading.at, self.reading.read_at, 0.0, Trouble.FAILED, text)
+            return
+        text = "" if self._shares else "Prometheus中尚无可用率历史"
+        self.reading = Reading(self._copy(), now, now, time.monotonic() - begun, None, text)
+
+    def _copy(self) -> History:
+        """What is known, for pages that are rendered in a thread while the next answer is taken in."""
+        return History({key: dict(days) for key, days in self._shares.items()})
+
+    async def _take(self, session: aiohttp.ClientSession, now: float) -> None:
+        midnights = midnights_of(now, self._zone(), DAYS)
+        ends = [end for end in midnights if end > self._known_until]
+        for begin in range(0, len(ends), _AT_ONCE):
+            some = ends[begin : begin + _AT_ONCE]
+            for key, end, share in await self._question(session, some[0], some[-1]):
+                self._shares.setdefault(key, {})[end - _DAY] = share
+        self._known_until = midnights[-2]
+        for days in self._shares.values():
+            for day in [day for day in days if day < midnights[0] - _DAY]:
+                del days[day]
+
+    async def _question(
+        self, session: aiohttp.ClientSession, first: float, last: float
+    ) -> list[tuple[tuple[str, str], float, float]]:
+        form = {"query": QUERY, "start": f"{first:.0f}", "end": f"{last:.0f}", "step": f"{_DAY:.0f}"}
+        limit = aiohttp.ClientTimeout(total=TIMEOUT)
+        async with session.post(f"{self._url}/api/v1/query_range", data=form, timeout=limit) as response:
+            answer = msgspec.json.decode(await response.read(), type=_Answer)
+        if answer.status != "success" or answer.data is None:
+            raise ValueError(answer.error or f"status {answer.status}")
+        return [
+            ((series.metric.get("county", ""), series.metric.get("family", "")), at, float(value))
+            for series in answer.data.result
+            for at, value in series.values
+        ]
+
+
+def midnights_of(now: float, zone: tzinfo, days: int) -> list[float]:
+    """The ends of the last `days` days, the one under way included, as seconds since the epoch.
+
+    They are 24 hours apart: the answer has steps of that length. In a zone with summer time a day of the other
+    half year begins an hour off.
+    """
+    today = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    end = (today + timedelta(days=1)).timestamp()
+    return [end - _DAY * back for back in range(days - 1, -1, -1)]
