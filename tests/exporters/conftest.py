@@ -36,6 +36,7 @@ from exporters.web.server import WebServer
 from inventories.load import load_city
 from inventories.plan import build_plan
 from inventories.records import Family
+from tests.exporters.chromium import Browser
 
 #: Nodes whose addresses exist in the test's network, by family; all others are dead.
 ALIVE = {
@@ -276,3 +277,10 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> None:
         if "metrics at" in line:
             return
     raise AssertionError(f"it ended with {process.wait(5)} and said: {said}")
+
+
+@pytest.fixture
+def browser(namespace: Any, tmp_path: Path) -> Iterator[Browser]:
+    started = Browser(tmp_path / "profile", namespace.enter)
+    yield started
+    started.close()

@@ -1,0 +1,203 @@
+"""A year of history on the status page: asked of a real Prometheus, drawn, and said to be missing where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporters.history import DAYS, History, HistoryLoop, midnights_of
+from exporters.readings import Reading, Trouble
+from exporters.status.page import render
+from exporters.status.strips import HEIGHTS, strips_of
+from exporters.status.words import zone_of
+from inventories.load import load_city
+from inventories.records import City
+from tests.exporters.status_data import NOW, ROOT, probes, snapshot, text_of
+
+ZONE = zone_of("Asia/Shanghai")
+DAY = 86400.0
+
+
+@pytest.fixture(scope="module")
+def lab() -> City:
+    return load_city(ROOT / "inventories" / "lab")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+#: What the city's Prometheus recorded: (county, family), days ago, share.
+RECORDED = [
+    ("360902", "ipv4", 300, 1.0),
+    ("360902", "ipv6", 300, 0.5),
+    ("360902", "ipv4", 40, 0.99),
+    ("360902", "ipv4", 1, 0.9),
+    ("360902", "ipv4", 0, 1.0),
+    ("", "ipv4", 1, 0.97),
+    ("360902", "ipv4", 380, 0.1),  # longer ago than a year
+]
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prometheus whose storage holds :data:`RECORDED`, four samples a day."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    ends = midnights_of(time.time(), ZONE, 400)
+    samples: dict[str, list[tuple[float, float]]] = {}
+    for county, family, ago, share in RECORDED:
+        start = ends[-1 - ago] - DAY
+        labels = f'county="{county}",family="{family}"' if county else f'family="{family}"'
+        name = ("county" if county else "city") + f":jizuo_probe_success:ratio{{{labels}}}"
+        moments = (
+            [start + 1, start + 60, start + 120] if ago == 0 else [start + hour * 3600 for hour in (1, 7, 13)]
+        )
+        samples.setdefault(name, []).extend((at, share) for at in moments if at < time.time())
+    lines = [f"# TYPE {kind}:jizuo_probe_success:ratio gauge" for kind in ("county", "city")]
+    text = []
+    for kind, heading in zip(("county", "city"), lines, strict=True):
+        text.append(heading)
+        for name, found in samples.items():
+            if name.startswith(kind):
+                text += [f"{name} {share} {at:.3f}" for at, share in sorted(found)]
+    (folder / "samples").write_text("\n".join([*text, "# EOF", ""]))
+    (folder / "prometheus.yml").write_text("{}\n")
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "samples", folder / "data"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    url = f"http://127.0.0.1:{free_port()}"
+    serve = [
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        "--storage.tsdb.retention.time=500d",
+        f"--web.listen-address={url.removeprefix('http://')}",
+        "--log.level=error",
+    ]
+    with subprocess.Popen(serve, stderr=subprocess.PIPE) as process:
+        try:
+            _wait_until_ready(url)
+            yield url
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def _wait_until_ready(url: str) -> None:
+    end = time.monotonic() + 40
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/-/ready", timeout=5):
+                return
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+
+def test_a_real_prometheus_tells_a_year_by_day(prometheus: str, lab: City) -> None:
+    loop = HistoryLoop(prometheus, lambda: ZONE)
+    asyncio.run(loop.ask())
+    reading = loop.reading
+    assert reading.well, reading.message
+    assert reading.value is not None
+    starts = [end - DAY for end in midnights_of(time.time(), ZONE, DAYS)]
+    found = {
+        (county, family, len(starts) - 1 - starts.index(day)): round(share, 6)
+        for (county, family), days in reading.value.shares.items()
+        for day, share in days.items()
+    }
+    wanted = {(county, family, ago): share for county, family, ago, share in RECORDED if ago < DAYS}
+    assert found == wanted
+    asyncio.run(loop.ask())  # only what may have changed is asked for again, and nothing is lost
+    assert loop.reading.value is not None
+    assert loop.reading.value.shares == reading.value.shares
+    html = render(snapshot(lab, None), time.time(), path="county/360902", history=loop.reading)
+    history = text_of(html or "", "history")
+    assert "袁州区 IPv4 近一年可用率97.25%，有记录4天，达标2天，未达标1天，低于95%1天" in history
+    assert "袁州区 IPv6 近一年可用率50.00%" in history
+
+
+def test_days_that_are_over_are_asked_for_once(prometheus: str) -> None:
+    asked: list[tuple[float, float]] = []
+
+    class Counting(HistoryLoop):
+        async def _question(self, session, first, last):  # type: ignore[no-untyped-def]
+            asked.append((first, last))
+            return await super()._question(session, first, last)
+
+    loop = Counting(prometheus, lambda: ZONE)
+    asyncio.run(loop.ask())
+    assert len(asked) == 12
+    assert asked[-1][1] - asked[0][0] == (DAYS - 1) * DAY
+    asked.clear()
+    asyncio.run(loop.ask())
+    assert asked == [(asked[0][1], asked[0][1])]  # today alone
+
+
+def test_without_a_prometheus_the_page_says_so(lab: City) -> None:
+    loop = HistoryLoop(f"http://127.0.0.1:{free_port()}", lambda: ZONE)
+    asyncio.run(loop.ask())
+    assert loop.reading.trouble is Trouble.FAILED
+    state = snapshot(lab, probes(lab, set()))
+    html = render(state, NOW.timestamp(), path="county/360902", history=loop.reading) or ""
+    assert "历史不可用：无法查询Prometheus" in text_of(html, "history")
+    assert "历史不可用：无法查询Prometheus" in text_of(
+        render(state, NOW.timestamp(), history=loop.reading) or "", "counties"
+    )
+    none = render(state, NOW.timestamp(), path="county/360902") or ""
+    assert "未配置Prometheus地址" in text_of(none, "history")
+    assert "正常" in text_of(none, "verdict")  # what is known now does not depend on the past
+
+
+def test_what_is_no_prometheus_is_said_too(tmp_path: Path) -> None:
+    port = free_port()
+    command = ["python3", "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            loop = HistoryLoop(f"http://127.0.0.1:{port}", lambda: ZONE)
+            asyncio.run(loop.ask())
+        finally:
+            server.terminate()
+    assert loop.reading.trouble is Trouble.FAILED
+    assert loop.reading.value is None
+
+
+def test_a_strip_shows_bad_days_lower_and_says_them(lab: City) -> None:
+    now = NOW.timestamp()
+    starts = [end - DAY for end in midnights_of(now, ZONE, DAYS)]
+    shares = dict.fromkeys(starts[-10:], 1.0) | {starts[-5]: 0.99, starts[-4]: 0.2}
+    (strip,) = strips_of(History({("360902", "ipv6"): shares}), lab, now, ZONE)["360902"]
+    paths = dict(strip.paths)
+    assert paths["ok"].startswith(f"M{DAYS - 10} 0h5v20h-5z")
+    assert paths["warning"] == f"M{DAYS - 5} {20 - HEIGHTS['warning']}h1v{HEIGHTS['warning']}h-1z"
+    assert paths["critical"] == f"M{DAYS - 4} {20 - HEIGHTS['critical']}h1v{HEIGHTS['critical']}h-1z"
+    assert len({*HEIGHTS.values()}) == len(HEIGHTS)  # told apart without colour
+    assert re.search(r"达标8天，未达标1天，低于95%1天；最低为\d\d-\d\d的20\.00%$", strip.label)
+    assert strip.figure == "IPv6 91.90%"
+
+
+def test_a_year_is_short_on_the_page(lab: City) -> None:
+    now = NOW.timestamp()
+    starts = [end - DAY for end in midnights_of(now, ZONE, DAYS)]
+    sites = [key for key, site in lab.sites.items() if site.level == "county"]
+    alternating = {start: 1.0 if number % 2 else 0.9 for number, start in enumerate(starts)}
+    shares = {(site, family): alternating for site in sites for family in ("ipv4", "ipv6")}
+    state = snapshot(lab, probes(lab, set()))
+    with_history = render(state, now, history=Reading(History(shares), now, now, 0, None)) or ""
+    without = render(state, now) or ""
+    assert len(with_history) - len(without) < 9000 * len(shares)  # the worst that can be
