@@ -37,8 +37,14 @@ class Database(NamedTuple):
     log: Proof | None
     repositories: Sequence[Repository]
     state: State
-    problem: str
+    problems: Sequence[str]
     evidence: str
+
+    @property
+    def headline(self) -> str:
+        """The first thing that is wrong, and how many more there are."""
+        more = f"等{len(self.problems)}项" if len(self.problems) > 1 else ""
+        return f"{self.problems[0]}{more}" if self.problems else ""
 
 
 def databases_view(records: Sequence[Record]) -> list[Database]:
@@ -72,7 +78,7 @@ def _database(cluster: str, records: Sequence[Record]) -> Database:
     ]
     proofs = [proof for checks in by_node.values() for proof in checks.values()]
     state = worst(proof.state for proof in (*proofs, *([log] if log else [])))
-    return Database(cluster, log, repositories, state, "；".join(problems), evidence)
+    return Database(cluster, log, repositories, state, tuple(problems), evidence)
 
 
 def _proof(record: Record) -> Proof:

@@ -148,7 +148,7 @@ def _backup_reasons(backups: Backups | None) -> Iterable[Reason]:
 def _database_reasons(databases: Iterable[Database]) -> Iterable[Reason]:
     for database in databases:
         if database.state is not State.OK:
-            yield Reason(database.state, f"数据库 {database.cluster} {database.problem}")
+            yield Reason(database.state, f"数据库 {database.cluster} {database.headline}")
 
 
 def _security_reasons(security: Security | None) -> Iterable[Reason]:
