@@ -103,7 +103,7 @@ class HistoryLoop:
         limit = aiohttp.ClientTimeout(total=TIMEOUT)
         async with session.post(f"{self._url}/api/v1/query_range", data=form, timeout=limit) as response:
             answer = msgspec.json.decode(await response.read(), type=_Answer)
-        if answer.status != "success" or answer.data is None:
+        if answer.data is None:
             raise ValueError(answer.error or f"status {answer.status}")
         return [
             ((series.metric.get("county", ""), series.metric.get("family", "")), at, float(value))

@@ -124,8 +124,6 @@ class Divisions:
 
     def _parent(self, code: str) -> str:
         """By its site where it has one: a functional zone is a township in the statistics and a county here."""
-        if self._places[code].level is Level.COUNTY:
-            return self._top
         above = ""
         if code in self._sites:
             site = self._city.sites.get(self._city.sites[self._sites[code]].parent)

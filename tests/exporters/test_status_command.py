@@ -200,10 +200,14 @@ def test_a_whole_city_is_one_screen(share: int) -> None:
 
 
 def test_a_running_exporter_says_the_same(
-    namespace: Any, start: Callable[..., subprocess.Popen[str]], lab: City, tmp_path: Path
+    namespace: Any,
+    start: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    drill: Callable[..., DrillRecord],
 ) -> None:
     write_records(tmp_path / "records" / "backup.json", job("gov-service@cloud-1", 600))
-    start("all", "--interval", "5s", "--timeout", "1s")
+    held = write_record(tmp_path / "drills", drill())
+    start("all", "--interval", "5s", "--timeout", "1s", "--prometheus", "http://[::1]:9")
     command = [sys.executable, str(ROOT / "jizuo.py"), "status", "--url", "http://[::1]:9910"]
     deadline = time.monotonic() + 40
     while True:
@@ -223,6 +227,7 @@ def test_a_running_exporter_says_the_same(
         ("county/360902", "200"),
         ("units", "200"),
         ("drills", "200"),
+        (f"drill/{held.stem}", "200"),
         ("county/1", "404"),
         ("drill/nothing", "404"),
         ("units/x", "404"),
@@ -231,3 +236,8 @@ def test_a_running_exporter_says_the_same(
             f"http://[::1]:9910/{path}", "--output", "/dev/null", "--write-out", "%{http_code}"
         )
         assert got == code, path
+    county = namespace.get("http://[::1]:9910/county/360902?refresh=off")
+    assert "历史不可用：无法查询Prometheus" in county  # and everything else is there
+    assert "http-equiv" not in county
+    assert 'content="30"' in namespace.get("http://[::1]:9910/county/360902")
+    assert "政务系统异地副本恢复演练" in namespace.get(f"http://[::1]:9910/drill/{held.stem}")

@@ -106,6 +106,19 @@ def test_a_county_without_a_family_is_critical_and_its_townships_are_warnings(yi
     assert found.itself.ipv6.well == 0 < found.itself.ipv4.well == found.itself.ipv4.total
 
 
+def test_what_is_worst_comes_first_and_what_is_planned_last(lab: City, yichun: City) -> None:
+    last = [code for code, one in yichun.divisions.items() if one.parent == "360902103"][-1]
+    dead = {(key, "ipv4") for key, node in yichun.nodes.items() if yichun.sites[node.site].division == last}
+    divisions = Divisions(yichun, network_view(yichun, places(yichun), probes(yichun, dead)))
+    assert divisions.children("360902103")[0].code == last
+    router = next(key for key in lab.nodes if lab.nodes[key].site == lab.nodes["cihua-juwei"].site)
+    smaller = without_node(lab, router)
+    dead = {("yufang", "ipv6")}
+    found = Divisions(smaller, network_view(smaller, places(smaller), probes(smaller, dead)))
+    below = found.children(division_of(lab, "cihua"))
+    assert [(one.is_built, one.state) for one in below] == [(True, State.WARNING), (False, State.UNKNOWN)]
+
+
 def test_functional_zones_are_counties_and_every_division_has_a_page(yichun: City) -> None:
     divisions = Divisions(yichun, network_view(yichun, places(yichun), probes(yichun, set())))
     assert len(divisions.children(yichun.layout.division)) == 13
