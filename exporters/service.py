@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
 from collections.abc import Callable
 from datetime import tzinfo
 from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
 from checks.drills.page import page
@@ -19,7 +17,6 @@ from exporters.history import HistoryLoop
 from exporters.monitor import Collectors, Monitor
 from exporters.runbooks.pages import runbook_page
 from exporters.status.page import NO_HISTORY, StatusPage
-from exporters.status.summary import summary_of
 from exporters.status.words import zone_of
 from exporters.web.answers import answer
 from exporters.web.server import WebServer
@@ -143,11 +140,11 @@ class Exporter:
 
     async def _summary(self, request: web.Request) -> web.StreamResponse:
         """What the first page says, for programs; an exporter that has read no inventory knows nothing."""
-        snapshot = self.monitor.snapshot
-        if snapshot.inventory.value is None:
+        async with self._rendering:
+            document = await asyncio.to_thread(self._page.summary)
+        if document is None:
             return web.Response(status=503, text="the inventory was not read yet\n")
-        made = await asyncio.to_thread(summary_of, snapshot, snapshot.inventory.value, time.time())
-        return web.Response(body=msgspec.json.encode(made), content_type="application/json", charset="utf-8")
+        return web.Response(body=document, content_type="application/json", charset="utf-8")
 
     def _zone(self) -> tzinfo:
         inventory = self.monitor.snapshot.inventory.value

@@ -103,10 +103,12 @@ def _asked(url: str) -> Summary:
 
 def _read(path: Path, records: Path, drills: Path) -> Summary:
     """The summary of an inventory and folders of records; what is missing there is said, not left out."""
+    from exporters.status.overview import overview
     from exporters.status.summary import summary_of
 
     snapshot, inventory = _snapshot(path, records, drills)
-    return summary_of(snapshot, inventory, time.time())
+    now = time.time()
+    return summary_of(overview(snapshot, inventory, now), now)
 
 
 def _snapshot(path: Path, records: Path, drills: Path) -> tuple[Snapshot, Inventory]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+import msgspec
 
 from exporters.exposition import Body
 from exporters.history import History
@@ -20,6 +21,7 @@ from exporters.status import words
 from exporters.status.content import content_of
 from exporters.status.overview import Overview, overview
 from exporters.status.strips import strips_of
+from exporters.status.summary import summary_of
 
 if TYPE_CHECKING:
     from exporters.monitor import Monitor
@@ -50,24 +52,44 @@ class StatusPage:
         self._history = history
         self._key: tuple[int, int] | None = None
         self._view: Overview | None = None
+        self._summary: bytes | None = None
         self._kept: dict[tuple[str, bool], Body | None] = {}
 
     def body(self, refresh: bool = True, path: str = "") -> Body | None:
         """The page of a path as it stands; with `refresh` it renews itself. None where there is no such page."""
-        now = time.time()
-        key = (self._monitor.version, int(now / _KEPT))
-        if key != self._key or len(self._kept) >= _PAGES:
-            self._key, self._view, self._kept = key, None, {}
+        now = self._renew()
         if (path, refresh) not in self._kept:
             self._kept[path, refresh] = self._make(path, now, refresh)
         return self._kept[path, refresh]
 
+    def summary(self) -> bytes | None:
+        """What the first page says, as JSON; None while no inventory was read."""
+        now = self._renew()
+        inventory = self._monitor.snapshot.inventory.value
+        if inventory is None:
+            return None
+        if self._summary is None:
+            self._summary = msgspec.json.encode(summary_of(self._overview(inventory, now), now))
+        return self._summary
+
+    def _renew(self) -> float:
+        """Drops what is too old, and gives the time."""
+        now = time.time()
+        key = (self._monitor.version, int(now / _KEPT))
+        if key != self._key or len(self._kept) >= _PAGES:
+            self._key, self._view, self._summary, self._kept = key, None, None, {}
+        return now
+
+    def _overview(self, inventory: Inventory, now: float) -> Overview:
+        if self._view is None:
+            self._view = overview(self._monitor.snapshot, inventory, now)
+        return self._view
+
     def _make(self, path: str, now: float, refresh: bool) -> Body | None:
         snapshot = self._monitor.snapshot
         inventory = snapshot.inventory.value
-        if self._view is None and inventory is not None:
-            self._view = overview(snapshot, inventory, now)
-        html = render(snapshot, now, refresh, path, self._history(), self._view)
+        view = self._overview(inventory, now) if inventory else None
+        html = render(snapshot, now, refresh, path, self._history(), view)
         if html is None:
             return None
         plain = html.encode()

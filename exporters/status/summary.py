@@ -7,8 +7,7 @@ from datetime import datetime
 import msgspec
 
 from exporters.readings import Trouble
-from exporters.snapshot import Inventory, Snapshot
-from exporters.status.overview import Overview, overview
+from exporters.status.overview import Overview
 from exporters.status.states import State
 from exporters.status.words import zone_of
 
@@ -119,10 +118,9 @@ class Summary(_Part, frozen=True):
         return 0 if self.state is State.OK else 2
 
 
-def summary_of(snapshot: Snapshot, inventory: Inventory, now: float) -> Summary:
-    """The summary at a moment (seconds since the epoch)."""
-    view = overview(snapshot, inventory, now)
-    layout, network = inventory.city.layout, view.network
+def summary_of(view: Overview, now: float) -> Summary:
+    """The summary of what the first page says at a moment (seconds since the epoch)."""
+    layout, network = view.city.layout, view.network
     families = {
         name: Answering(well=family.well, total=family.total)
         for name, family in (network.families.items() if network else ())

@@ -21,6 +21,7 @@ from checks.drills.record import DrillRecord, Measured
 from checks.record import Record, Status, timestamp, write_records
 from checks.security.controls import load_controls
 from exporters.places import places
+from exporters.status.overview import overview
 from exporters.status.summary import summary_of
 from exporters.status.terminal import lines
 from inventories.load import load_city
@@ -194,7 +195,8 @@ def test_a_whole_city_is_one_screen(share: int) -> None:
     )
     inventory = state.inventory.value
     assert inventory is not None
-    screen = [line.plain for line in lines(summary_of(state, inventory, NOW.timestamp()))]
+    now = NOW.timestamp()
+    screen = [line.plain for line in lines(summary_of(overview(state, inventory, now), now))]
     assert 15 <= len(screen) <= 40
     assert max(map(cell_len, screen)) <= 80
 
