@@ -48,6 +48,12 @@ class Step(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """When each part of a repository's data was last read; empty for a part that is to be read."""
+
+    read_at: tuple[str, ...] = ()
+
+
 class RepositoryState(msgspec.Struct, frozen=True):
     """What a job knows of one repository.
 
@@ -61,6 +67,8 @@ class RepositoryState(msgspec.Struct, frozen=True):
         copy: The last copy into it.
         check: The last check of it.
         restore_test: The last restore from it.
+        reading: When its data were last read.
+        clock_offset_seconds: By how much the client's clock was ahead of the server's; None where unknown.
     """
 
     role: Literal["primary", "copy"]
@@ -72,6 +80,8 @@ class RepositoryState(msgspec.Struct, frozen=True):
     copy: Step | None = None
     check: Step | None = None
     restore_test: Step | None = None
+    reading: Reading | None = None
+    clock_offset_seconds: float | None = None
 
 
 class JobState(msgspec.Struct, frozen=True):

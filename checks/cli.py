@@ -18,8 +18,9 @@ from checks import backup_databases, table
 from checks.availability.ipv6 import assess
 from checks.availability.run import probe_all
 from checks.availability.targets import EndpointError, targets_of
+from checks.backup import repositories
 from checks.backup.judging import evaluate as evaluate_backups
-from checks.backup.places import nodes_to_ask
+from checks.backup.places import backup_nodes
 from checks.backup_state import states_of
 from checks.extranet import run as extranet
 from checks.record import Record, encode, exit_code, write_records
@@ -196,7 +197,7 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
     if SECURITY in task.kinds:
         asked = {node: ["security\n"] for node in linux_nodes(task.city)}
     elif BACKUP in task.kinds:
-        asked = {node: ["backup\n"] for node in nodes_to_ask(task.city)}
+        asked = {node: ["backup\n"] for node in backup_nodes(task.city)}
     planned = extranet.expectation(task.city) if EXTRANET in task.kinds else None
     if planned is not None:
         for node, request in planned.requests().items():
@@ -211,7 +212,9 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
         results[SECURITY] = security.evaluate(task.city, captures, profile=task.profile, waivers=task.waivers)
     if BACKUP in task.kinds:
         now = datetime.now().astimezone()
-        results[BACKUP] = evaluate_backups(task.city, states_of(captures), now)
+        states = states_of(captures)
+        results[BACKUP] = evaluate_backups(task.city, states, now)
+        results[BACKUP] += repositories.evaluate(task.city, states, repositories.held_of(captures), now)
         results[BACKUP] += backup_databases.evaluate(task.city, backup_databases.contents_of(captures), now)
     if planned is not None:
         results[EXTRANET] = extranet.evaluate(planned, captures)

@@ -12,6 +12,7 @@ from exporters.collectors.database import database_metrics
 from exporters.collectors.drill import drill_metrics
 from exporters.collectors.inspection import inspection_metrics
 from exporters.collectors.inventory import coverage_metrics, inventory_metrics
+from exporters.collectors.repository import repository_metrics
 from exporters.collectors.security import security_metrics
 from exporters.deploys import deploy_metrics
 from exporters.exposition import Family
@@ -54,7 +55,13 @@ def _coverage(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
 
 def _backup(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     records = snapshot.backup.value if snapshot.backup else None
-    return [] if records is None else [*backup_metrics(inventory.city, records), *database_metrics(records)]
+    if records is None:
+        return []
+    return [
+        *backup_metrics(inventory.city, records),
+        *repository_metrics(records),
+        *database_metrics(records),
+    ]
 
 
 def _security(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:

@@ -295,19 +295,28 @@ class RepositoryState(_State, frozen=True):
     locks_removed: int = 0
 
 
-def read_repository_state(path: Path) -> RepositoryState:
-    """Read a repository's state file.
+def decode_repository_state(content: bytes | str) -> RepositoryState:
+    """Read the content of a repository's state file.
 
     Raises:
-        OSError: it cannot be read.
         msgspec.DecodeError: it is not JSON, or not this form.
     """
-    state = msgspec.json.decode(path.read_bytes(), type=RepositoryState)
+    state = msgspec.json.decode(content, type=RepositoryState)
     if state.version != VERSION:
         raise msgspec.ValidationError(
             f"the repository's state has version {state.version} and this kit reads {VERSION}; deploy the kit's own"
         )
     return state
+
+
+def read_repository_state(path: Path) -> RepositoryState:
+    """Read a repository's state file.
+
+    Raises:
+        OSError: it cannot be read.
+        msgspec.DecodeError: as :func:`decode_repository_state`.
+    """
+    return decode_repository_state(path.read_bytes())
 
 
 def decode_state(content: bytes | str) -> BackupState:

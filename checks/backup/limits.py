@@ -22,6 +22,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media: int
     live_medium: Medium
     immutable: tuple[Protection, ...]
+    maintenance_seconds: int
+    lock_seconds: int
 
 
 @cache

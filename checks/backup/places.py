@@ -17,6 +17,12 @@ def nodes_to_ask(city: City) -> list[str]:
     return list(dict.fromkeys(node for policy in city.backups.values() for node in job_nodes(city, policy)))
 
 
+def backup_nodes(city: City) -> list[str]:
+    """Every node that has something to say of backups: where jobs run, and where repositories stand."""
+    held = (node for policy in city.backups.values() for node in repositories_of(policy))
+    return list(dict.fromkeys((*nodes_to_ask(city), *held)))
+
+
 def policies_of(city: City, system: System) -> list[BackupPolicy]:
     """The policies that cover a system, in the file's order."""
     return [policy for policy in city.backups.values() if system.id in policy.systems]

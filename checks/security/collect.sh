@@ -205,6 +205,21 @@ database_states() { # as above, of databases that are kept continuously
     return 0
 }
 
+repository_states() { # as above, of repositories that are held here; of one without a state, since when: `<name>.held`
+    for file in /etc/jizuo/repository/held/*.json; do
+        [ -f "$file" ] || continue
+        name=${file##*/}
+        state=/var/lib/jizuo/repository/$name
+        # An account that is not root writes the states: what it points to elsewhere is not read.
+        if [ -f "$state" ] && [ ! -L "$state" ]; then
+            printf '%s\t%s\n' "$name" "$(tr -d '\n' <"$state")"
+        else
+            printf '%s\t%s\n' "${name%.json}.held" "$(stat -c %Y "$file")"
+        fi
+    done
+    return 0
+}
+
 request() { # the lines of the request that this collector knows, bounded in number and in time
     [ -t 0 ] || timeout 5 head -c 524288 |
         sed -n -E -e '/^(security|backup|extranet)$/p' \
@@ -296,8 +311,13 @@ security_facts() {
     section packages packages
     section updates updates
     section mac mandatory_access_control
+    backup_facts
+}
+
+backup_facts() {
     section backup-states backup_states
     section database-states database_states
+    section repository-states repository_states
 }
 
 extranet_facts() {
@@ -319,9 +339,6 @@ section identity identity
 # Rules that end do so at a time, which nft writes in the time zone of whoever asks.
 section nftables env TZ=UTC nft -j list ruleset
 asked_for security && security_facts
-if asked_for backup && ! asked_for security; then
-    section backup-states backup_states
-    section database-states database_states
-fi
+asked_for backup && ! asked_for security && backup_facts
 asked_for extranet && extranet_facts
 echo .

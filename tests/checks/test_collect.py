@@ -98,10 +98,37 @@ def test_the_collector_prints_what_it_is_asked_for(here: str, programs: Path) ->
     both = parse(collected("security\nextranet\n"))
     assert {"packages", "routes-ipv6"} <= set(both)
     alone = parse(collected("backup\n"))
-    assert {"backup-states", "database-states"} <= set(alone)
+    assert {"backup-states", "database-states", "repository-states"} <= set(alone)
     assert not {"packages", "routes-ipv6"} & set(alone)
     assert set(parse(collected("backup\nsecurity\n"))) == set(parse(here))
     assert set(parse(collected("everything\n"))) == set(parse(here))
+
+
+def test_the_collector_prints_the_state_of_every_repository_that_is_held(tmp_path: Path) -> None:
+    held, states = tmp_path / "etc/jizuo/repository/held", tmp_path / "var/lib/jizuo/repository"
+    held.mkdir(parents=True)
+    states.mkdir(parents=True)
+    for name in ("a-gov", "b-gov", "c-gov"):
+        (held / f"{name}.json").write_text("{}", encoding="ascii")
+        os.utime(held / f"{name}.json", (1_700_000_000, 1_700_000_000))
+    (states / "a-gov.json").write_text('{\n "version": 1\n}\n', encoding="ascii")
+    # The account of the maintenance owns the folder: it gets nothing printed that it may not read itself.
+    secret = tmp_path / "shadow"
+    secret.write_text("secret", encoding="ascii")
+    (states / "b-gov.json").symlink_to(secret)
+    (states / "gone-gov.json").write_text("{}", encoding="ascii")
+    script = COLLECTOR.read_text(encoding="utf-8")
+    for folder in ("/etc/jizuo/repository", "/var/lib/jizuo/repository"):
+        assert f"{folder}/" in script
+        script = script.replace(f"{folder}/", f"{tmp_path}{folder}/")
+    done = subprocess.run(
+        ["sh", "-c", script], input="backup\n", capture_output=True, text=True, timeout=60, check=True
+    )
+    assert parse(done.stdout)["repository-states"].lines == (
+        'a-gov.json\t{ "version": 1}',
+        "b-gov.held\t1700000000",
+        "c-gov.held\t1700000000",
+    )
 
 
 REFUSED = """reach 127.0.0.1;touch TRAP
