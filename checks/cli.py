@@ -18,7 +18,7 @@ from checks import backup_databases, table
 from checks.availability.ipv6 import assess
 from checks.availability.run import probe_all
 from checks.availability.targets import EndpointError, targets_of
-from checks.backup import repositories
+from checks.backup import elsewhere, repositories
 from checks.backup.judging import evaluate as evaluate_backups
 from checks.backup.places import backup_nodes
 from checks.backup_state import states_of
@@ -215,6 +215,7 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
         states = states_of(captures)
         results[BACKUP] = evaluate_backups(task.city, states, now)
         results[BACKUP] += repositories.evaluate(task.city, states, repositories.held_of(captures), now)
+        results[BACKUP] += elsewhere.evaluate(task.city, elsewhere.proofs_of(task.city, captures), now)
         results[BACKUP] += backup_databases.evaluate(task.city, backup_databases.contents_of(captures), now)
     if planned is not None:
         results[EXTRANET] = extranet.evaluate(planned, captures)

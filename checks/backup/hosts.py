@@ -136,14 +136,19 @@ def run_command(*options: str) -> list[str]:
 
 
 async def restore(
-    node: str, arguments: Sequence[str], shell: SecureShell, on_line: Callable[[str], None], time_zone: str
+    node: str,
+    arguments: Sequence[str],
+    shell: SecureShell,
+    on_line: Callable[[str], None],
+    time_zone: str,
+    inside: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Run the job's restore program on a node; what it reports.
+    """Run the job's restore program on a node, by the command `inside` where one is given; what it reports.
 
     Raises:
         RestoreError: The node cannot be reached, or nothing was restored.
     """
-    command = ["sudo", "-n", "env", *PROGRAM, f"TZ={time_zone}", *MODULE, "restore", *arguments]
+    command = ["sudo", "-n", *inside, "env", *PROGRAM, f"TZ={time_zone}", *MODULE, "restore", *arguments]
     found: list[dict[str, Any]] = []
     said: list[str] = []
 

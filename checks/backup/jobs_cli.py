@@ -15,6 +15,7 @@ import msgspec
 from rich.console import Console
 
 from checks.backup import status as standing
+from checks.backup.elsewhere_cli import verify_elsewhere
 from checks.backup.finding import spell
 from checks.backup.hosts import Job, Outcome, run_command, run_jobs
 from checks.backup.places import job_nodes, nodes_to_ask
@@ -142,11 +143,22 @@ Examples:
   jizuo backup verify inventories/lab
   jizuo backup verify inventories/lab gov-service --read-all
   jizuo backup verify inventories/lab gov-service@cloud-1 --json
+  jizuo backup verify inventories/lab --elsewhere
 
 \b
 A restore test compares with what was there when the snapshot was taken; so a
 snapshot is taken first, copied, and then every repository checked and a
 sample of files restored from it and compared by SHA-256.
+
+\b
+--elsewhere restores each job on another host instead: every host that could
+take over from it (cloud and off-site nodes) in turn, the one that was not
+tried for longest, from each repository in turn. All the policy's folders, or
+a sample of what is larger than verify.megabytes, are compared by SHA-256 with
+the manifest of backup time and removed. The keys are on that host for the
+time of the test, also when it fails or is stopped. Run it by a timer of the
+controller (cron: 30 3 * * 6 jizuo backup verify PATH --elsewhere -q); results
+go to the operations nodes, and `jizuo check PATH backup` holds them to a month.
 
 \b
 Ctrl-C ends the watching, not the run. Exit codes: 0 all proven, 2 a snapshot
@@ -157,11 +169,19 @@ lacks files, 1 something was not proven or a host could not be asked."""
 @click.option(
     "--read-all", is_flag=True, help="Read all data of the repositories, not the part whose turn it is."
 )
+@click.option("--elsewhere", is_flag=True, help="Restore each job on another host, whose turn it is.")
 @json_option
 @quiet_option
-def verify(path: Path, jobs: tuple[str, ...], read_all: bool, as_json: bool, quiet: bool) -> None:
+def verify(
+    path: Path, jobs: tuple[str, ...], read_all: bool, elsewhere: bool, as_json: bool, quiet: bool
+) -> None:
     """Check the repositories and restore a sample from each now; show what is proven. All jobs unless named."""
-    chosen = _chosen(load_or_exit(path), jobs, not jobs, "verify")
+    if elsewhere and read_all:
+        raise click.UsageError("--read-all is of the client's own check, and --elsewhere of another host")
+    city = load_or_exit(path)
+    chosen = _chosen(city, jobs, not jobs, "verify")
+    if elsewhere:
+        sys.exit(verify_elsewhere(city, path, reachable("verify"), chosen, as_json=as_json, quiet=quiet))
     options = ["--verify", "--read-all"] if read_all else ["--verify"]
     outcomes = _follow(chosen, run_command(*options), quiet, "verify")
     if as_json:

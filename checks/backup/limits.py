@@ -24,6 +24,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     immutable: tuple[Protection, ...]
     maintenance_seconds: int
     lock_seconds: int
+    elsewhere_seconds: int
 
 
 @cache

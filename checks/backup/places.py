@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inventories.backups.records import BackupPolicy
-from inventories.records import City, Node, System
+from inventories.records import City, Node, NodeRole, System
 
 
 def job_nodes(city: City, policy: BackupPolicy) -> list[str]:
@@ -18,9 +18,10 @@ def nodes_to_ask(city: City) -> list[str]:
 
 
 def backup_nodes(city: City) -> list[str]:
-    """Every node that has something to say of backups: where jobs run, and where repositories stand."""
+    """Every node that has something to say: where jobs run, repositories stand, and records are handed over to."""
     held = (node for policy in city.backups.values() for node in repositories_of(policy))
-    return list(dict.fromkeys((*nodes_to_ask(city), *held)))
+    records = (node.id for node in city.nodes.values() if node.role is NodeRole.OPERATIONS)
+    return list(dict.fromkeys((*nodes_to_ask(city), *held, *records)))
 
 
 def policies_of(city: City, system: System) -> list[BackupPolicy]:

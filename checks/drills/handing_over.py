@@ -1,4 +1,4 @@
-"""Brings a record to the operations nodes, whose exporters and status page show it."""
+"""Brings a record to the operations nodes, whose exporters and checks read it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from inventories.records import City
 REMOTE = "/var/lib/jizuo/drills"
 
 
-def hand_over(city: City, state: Path, path: Path) -> list[str]:
+def hand_over(city: City, state: Path, path: Path, folder: str = REMOTE) -> list[str]:
     """Copy a record to every operations node; returns those that did not take it."""
-    place = shlex.quote(f"{REMOTE}/{path.name}")
+    place = shlex.quote(f"{folder}/{path.name}")
     receive = "sudo sh -c " + shlex.quote(
-        f"umask 022; mkdir -p {REMOTE}; cat >{place}.new && mv -f {place}.new {place}"
+        f"umask 022; mkdir -p {folder}; cat >{place}.new && mv -f {place}.new {place}"
     )
     missed = []
     for node in operations(city):

@@ -220,6 +220,13 @@ repository_states() { # as above, of repositories that are held here; of one wit
     return 0
 }
 
+restores_elsewhere() { # as above, of restores on other hosts than the client, which the controller brings here
+    for file in /var/lib/jizuo/restores/*.json; do
+        [ -f "$file" ] && printf '%s\t%s\n' "${file##*/}" "$(tr -d '\n' <"$file")"
+    done
+    return 0
+}
+
 request() { # the lines of the request that this collector knows, bounded in number and in time
     [ -t 0 ] || timeout 5 head -c 524288 |
         sed -n -E -e '/^(security|backup|extranet)$/p' \
@@ -318,6 +325,7 @@ backup_facts() {
     section backup-states backup_states
     section database-states database_states
     section repository-states repository_states
+    section restores-elsewhere restores_elsewhere
 }
 
 extranet_facts() {

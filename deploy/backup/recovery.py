@@ -7,7 +7,8 @@ For people and for drills, by pyinfra's plain command on the node that takes ove
 
 Then, on that node as root, `PYTHONPATH=/usr/local/lib/jizuo python3 -m jizuo_backup restore --configuration
 /etc/jizuo/recovery --from offsite-1 gov-service /srv/systems/yichun-gov-service-net` brings the data back. With
-`recovery=absent` the keys and the place are gone; data that were restored stay.
+`recovery=absent` the keys and the place are gone; data that were restored stay. Without `system` there is no place
+in the web server: the keys alone, for a restore that proves that the data come back here too.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class RecoveryError(Exception):
 
 
 class Recovery(msgspec.Struct, frozen=True):
-    """What is recovered: a system that stood on `client`, from the backups of `policy`."""
+    """What is recovered: a system that stood on `client`, from the backups of `policy`; empty for the data alone."""
 
     client: HostData
     job: BackupJob
@@ -54,7 +55,7 @@ def asked_for(hosts: dict[str, HostData], client_name: str, policy: str, system:
     if job is None:
         names = ", ".join(job.policy for job in lost.backups) or "none"
         raise RecoveryError(f"policy={policy}: {client_name} has no such policy; it has {names}")
-    if system not in [one.id for one in lost.systems]:
+    if system and system not in [one.id for one in lost.systems]:
         names = ", ".join(one.id for one in lost.systems) or "none"
         raise RecoveryError(f"system={system}: not on {client_name}, which has {names}")
     return Recovery(lost, job, system)
@@ -86,7 +87,7 @@ def recover() -> None:
         raise RecoveryError("say --data recovery=present, or recovery=absent")
     hosts = all_hosts()
     recovery = asked_for(hosts, asked["client"], asked["policy"], asked["system"])
-    keys, places = key_files(recovery, hosts), [place(recovery)]
+    keys, places = key_files(recovery, hosts), [place(recovery)] if recovery.system else []
     if asked["recovery"] == "present":
         debian_packages(name="restic", names=client.PACKAGES)
         keys += client.program()
@@ -96,8 +97,9 @@ def recover() -> None:
         )
     # Apart from the web server's files: whatever state it is in, keys that are taken back stay away.
     files(name="keys of the recovery", wanted=keys)
-    files(
-        name="place of the recovery",
-        wanted=places,
-        activate=[f"! {_SERVING} || nginx -q -t", f"! {_SERVING} || systemctl reload nginx"],
-    )
+    if places:
+        files(
+            name="place of the recovery",
+            wanted=places,
+            activate=[f"! {_SERVING} || nginx -q -t", f"! {_SERVING} || systemctl reload nginx"],
+        )

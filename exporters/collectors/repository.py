@@ -1,4 +1,4 @@
-"""Records of the repositories' keeping as metrics: the last removal, damage, locks, foreign snapshots, size, clocks."""
+"""Records of repositories as metrics: how they are kept, and what of them came back on another host."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from checks.backup.elsewhere import CHECK as ELSEWHERE
 from checks.backup.repositories import (
     CLIENT_CHECKS,
     CLOCK,
@@ -32,6 +33,10 @@ _MOMENTS = {
         "jizuo_repository_data_read_timestamp_seconds",
         "When the part of a repository's data was read that has waited longest; 0 for never.",
     ),
+    ELSEWHERE: (
+        "jizuo_restore_elsewhere_timestamp_seconds",
+        "When data of a repository last came back well on another host than the client; 0 for never.",
+    ),
 }
 #: What is as it is.
 _VALUES = {
@@ -54,12 +59,12 @@ def repository_metrics(records: Sequence[Record]) -> list[Metric]:
     }
     well = GaugeMetricFamily(
         "jizuo_repository_ok",
-        "Whether one of the checks of a repository's keeping passes.",
+        "Whether one of the checks of a repository passes: its keeping, and restores on other hosts.",
         labels=[*_LABELS, "check"],
     )
     for record in records:
         check, _, repository = record.check.partition(":")
-        if check not in (*HELD_CHECKS, *CLIENT_CHECKS):
+        if check not in (*HELD_CHECKS, *CLIENT_CHECKS, ELSEWHERE):
             continue
         if record.status not in (Status.PASS, Status.FAIL):
             continue

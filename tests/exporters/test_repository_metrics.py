@@ -34,6 +34,8 @@ RECORDS = [
     record("repository-size:backup-1", Status.PASS, 123456),
     record("repository-read:backup-1", Status.FAIL, None),
     record("repository-clock:backup-1", Status.PASS, -0.3),
+    record("restore-elsewhere:backup-1", Status.PASS, 600),
+    record("restore-elsewhere:offsite-1", Status.FAIL, None),
     # held since today, no window yet: neither never nor now
     record("repository-maintenance:offsite-1", Status.PASS, None),
     record("repository-damage:offsite-1", Status.NOT_APPLICABLE, None),
@@ -60,6 +62,8 @@ def test_each_figure_is_as_it_is_and_what_is_unknown_has_none() -> None:
     assert lines == [
         f"jizuo_repository_maintenance_timestamp_seconds{{{where}}} 1.795408e+09",
         f"jizuo_repository_data_read_timestamp_seconds{{{where}}} 0.0",
+        f"jizuo_restore_elsewhere_timestamp_seconds{{{where}}} 1.7956074e+09",
+        'jizuo_restore_elsewhere_timestamp_seconds{node="cloud-1",policy="gov",repository="offsite-1"} 0.0',
         f"jizuo_repository_damaged_files{{{where}}} 2.0",
         f"jizuo_repository_oldest_lock_seconds{{{where}}} 60.0",
         f"jizuo_repository_foreign_snapshots{{{where}}} 3.0",
@@ -72,6 +76,8 @@ def test_each_figure_is_as_it_is_and_what_is_unknown_has_none() -> None:
         f'jizuo_repository_ok{{check="repository-size",{where}}} 1.0',
         f'jizuo_repository_ok{{check="repository-read",{where}}} 0.0',
         f'jizuo_repository_ok{{check="repository-clock",{where}}} 1.0',
+        f'jizuo_repository_ok{{check="restore-elsewhere",{where}}} 1.0',
+        'jizuo_repository_ok{check="restore-elsewhere",node="cloud-1",policy="gov",repository="offsite-1"} 0.0',
         'jizuo_repository_ok{check="repository-maintenance",node="cloud-1",policy="gov",repository="offsite-1"} 1.0',
     ]
 

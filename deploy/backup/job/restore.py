@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -24,7 +24,8 @@ class Wish(NamedTuple):
     `node` is whose repository it comes from; `path` what the snapshot holds; `target` where it goes, its own
     place where empty. `snapshot` is an id or the beginning of one, `at` an ISO 8601 moment of which the newest
     snapshot is taken that is not later; the newest of all where both are empty. `dry` tells and does nothing;
-    `overwrite` moves what is at the target aside.
+    `overwrite` moves what is at the target aside. Of data that are larger than `sample_bytes` only `sample_files`
+    files of together so many bytes are restored, others for each snapshot; all where it is 0.
     """
 
     node: str
@@ -34,6 +35,8 @@ class Wish(NamedTuple):
     at: str = ""
     dry: bool = False
     overwrite: bool = False
+    sample_bytes: int = 0
+    sample_files: int = 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", default="", help="the newest that is not later than this moment, ISO 8601")
     parser.add_argument("--dry", action="store_true", help="say what it would do and do nothing")
     parser.add_argument("--overwrite", action="store_true", help="move aside what is there")
+    parser.add_argument(
+        "--sample-bytes", type=int, default=0, help="of more than this, only a sample; all unless given"
+    )
+    parser.add_argument("--sample-files", type=int, default=20, help="files of a sample at most")
 
 
 def wish_of(options: argparse.Namespace) -> Wish:
@@ -60,6 +67,8 @@ def wish_of(options: argparse.Namespace) -> Wish:
         at=options.at,
         dry=options.dry,
         overwrite=options.overwrite,
+        sample_bytes=options.sample_bytes,
+        sample_files=options.sample_files,
     )
 
 
@@ -83,7 +92,8 @@ def restore(
         time), `started_at`, `ended_at`, `seconds`, `family`, `files` (compared and the same), `total_bytes`,
         `changed` (written to while they were backed up), `mismatched`, `missing`, `not_in_snapshot`
         (how many files of the manifest the snapshot never held) and the `first_not_in_snapshot` of them,
-        `moved_aside` (where the data are that were there). With `dry`, what would be restored: as before up to
+        `moved_aside` (where the data are that were there), `sampled` (whether it was a
+        sample). With `dry`, what would be restored: as before up to
         `snapshot_at`, then `files`, `total_bytes`, `free_bytes`, `exists` (whether something is at the target).
 
     Raises:
@@ -120,10 +130,11 @@ def restore(
     wanted = [
         size for name, size in sizes.items() if (name + "/").startswith(listed_as(os.fsencode(path)) + "/")
     ]
+    sampled = 0 < wish.sample_bytes < sum(wanted)
     free = _free_bytes(target)
     if wish.dry:
         return {**told, "files": len(wanted), "total_bytes": sum(wanted), "free_bytes": free, "exists": there}
-    if sum(wanted) > free:
+    if sum(wanted) > free and not sampled:
         raise JobError("disk_full", f"{target} has room for {free} bytes and the data take {sum(wanted)}")
     parent, name = os.path.split(target)
     stage = os.path.join(parent, ".restore-" + name)
@@ -133,7 +144,11 @@ def restore(
     try:
         sums_path = os.path.join(state_folder, configuration.policy + ".manifest")
         with progress(stage, len(wanted), sum(wanted), say):
-            comparison, absent = _fetch(restic, snapshot.id, set(sizes), stage, path, sums_path)
+            if sampled:
+                chosen = _sample(restic, snapshot.id, sizes, stage, path, sums_path, wish)
+                comparison, absent = _fetch(restic, snapshot.id, sizes, stage, path, sums_path, chosen)
+            else:
+                comparison, absent = _fetch(restic, snapshot.id, sizes, stage, path, sums_path)
         if comparison.mismatched or comparison.missing:
             bad = [os.fsdecode(one) for one in (comparison.mismatched + comparison.missing)[:3]]
             raise JobError(
@@ -158,6 +173,7 @@ def restore(
         "not_in_snapshot": len(absent),
         "first_not_in_snapshot": [one.decode("utf-8", "backslashreplace") for one in absent[:NAMED]],
         "moved_aside": aside,
+        "sampled": sampled,
     }
 
 
@@ -220,24 +236,59 @@ def _put_in_place(restored: str, target: str, overwrite: bool) -> str:
     return aside
 
 
-def _fetch(
-    restic: Restic, snapshot: str, listed: set[str], stage: str, path: str, sums_path: str
-) -> tuple[manifest.Comparison, list[bytes]]:
-    """Restore into `stage` and compare; also which files of the manifest the snapshot does not list."""
-    includes = [
-        argument for one in (path, sums_path) for argument in ("--include", pattern_of(os.fsencode(one)))
-    ]
+def _bring(restic: Restic, snapshot: str, stage: str, names: Iterable[bytes]) -> None:
+    includes = [argument for one in names for argument in ("--include", pattern_of(one))]
     restic.must("restore", "--no-lock", "--target", stage, *includes, snapshot)
-    root = os.fsencode(stage)
-    restored_sums = root + os.fsencode(sums_path)
+
+
+def _sums(snapshot: str, stage: str, path: str, sums_path: str) -> tuple[dict[bytes, str], int]:
+    """What the restored manifest says of the files at or below a path, and when it was begun (ns)."""
+    restored_sums = os.fsencode(stage + sums_path)
     try:
         sums = manifest.read_sums(restored_sums)
         scanned_ns = os.stat(restored_sums).st_mtime_ns
     except (OSError, ValueError) as error:
         raise JobError("no_manifest", f"snapshot {snapshot[:8]} holds no manifest: {error}") from error
     below = os.fsencode(path) + b"/"
-    wanted = {name: digest for name, digest in sums.items() if (name + b"/").startswith(below)}
-    held = {name: digest for name, digest in wanted.items() if listed_as(name) in listed}
+    return {name: digest for name, digest in sums.items() if (name + b"/").startswith(below)}, scanned_ns
+
+
+def _sample(
+    restic: Restic,
+    snapshot: str,
+    sizes: dict[str, int],
+    stage: str,
+    path: str,
+    sums_path: str,
+    wish: Wish,
+) -> list[bytes]:
+    """Some of the files at or below a path, of those that the manifest and the snapshot have."""
+    _bring(restic, snapshot, stage, [os.fsencode(sums_path)])
+    wanted, _ = _sums(snapshot, stage, path, sums_path)
+    candidates = {
+        name: manifest.Entry("", digest, sizes[listed_as(name)])
+        for name, digest in wanted.items()
+        if listed_as(name) in sizes
+    }
+    return list(manifest.sample(candidates, snapshot, wish.sample_files, wish.sample_bytes))
+
+
+def _fetch(
+    restic: Restic,
+    snapshot: str,
+    sizes: dict[str, int],
+    stage: str,
+    path: str,
+    sums_path: str,
+    chosen: list[bytes] | None = None,
+) -> tuple[manifest.Comparison, list[bytes]]:
+    """Restore into `stage`, all or what is chosen, and compare; also what of the manifest the snapshot lacks."""
+    _bring(restic, snapshot, stage, [*(chosen or [os.fsencode(path)]), os.fsencode(sums_path)])
+    root = os.fsencode(stage)
+    wanted, scanned_ns = _sums(snapshot, stage, path, sums_path)
+    if chosen is not None:
+        wanted = {name: wanted[name] for name in chosen}
+    held = {name: digest for name, digest in wanted.items() if listed_as(name) in sizes}
     if not held or not os.path.lexists(stage + path):
         raise JobError("nothing_restored", f"snapshot {snapshot[:8]} holds nothing at {path}")
     absent = [name for name in wanted if name not in held]

@@ -135,7 +135,7 @@ def test_what_is_well_passes_with_its_figures() -> None:
         "repository-read:backup-1": 6 * 86400,
         "repository-clock:backup-1": -0.3,
     }
-    assert backup_nodes(CITY) == ["cloud-1", "backup-1", "offsite-1"]
+    assert backup_nodes(CITY) == ["cloud-1", "backup-1", "offsite-1", "ops-1"]
 
 
 def step(result: str, reason: str, **fields: Any) -> dict[str, Any]:

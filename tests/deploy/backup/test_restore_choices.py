@@ -120,3 +120,23 @@ def test_a_disk_without_room_is_told_before_anything_is_read(client: Client, tmp
     )  # fmt: skip
     assert done.returncode == 1
     assert "has room for" in done.stderr
+
+
+def test_of_large_data_a_sample_comes_back_and_of_small_all(client: Client, tmp_path: Path) -> None:
+    without_copy(client)
+    for number in range(30):
+        (client.data / f"large-{number}").write_bytes(bytes([number]) * 10_000)
+    assert client.run()[0] == 0
+    whole = said(restore(client, "--to", str(tmp_path / "whole"), "--sample-bytes", "10000000"))
+    assert (whole["sampled"], whole["files"]) == (False, 39)
+    some = said(
+        restore(client, "--to", str(tmp_path / "some"), "--sample-bytes", "50000", "--sample-files", "20")
+    )
+    assert some["sampled"] is True
+    assert 1 <= some["files"] <= 20
+    assert 0 < some["total_bytes"] <= 50_000
+    assert sum(path.is_file() for path in (tmp_path / "some").rglob("*")) == some["files"]
+    few = said(
+        restore(client, "--to", str(tmp_path / "few"), "--sample-bytes", "50000", "--sample-files", "2")
+    )
+    assert few["files"] == 2

@@ -208,6 +208,19 @@ def test_a_recovery_gives_root_alone_the_keys_of_the_lost_node(
     assert "location ^~ /yichun-gov-service-net/" in place(recovery).data.decode()
 
 
+def test_keys_alone_are_given_for_a_restore_that_is_a_test(
+    hosts: dict[str, HostData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "deploy.backup.recovery.secret_store", lambda: SecretStore(tmp_path / "state/secrets")
+    )
+    recovery = asked_for(hosts, "cloud-1", "gov-service", "")
+    assert {file.path.rpartition("/")[0] for file in key_files(recovery, hosts)} == {
+        "/etc/jizuo/recovery",
+        "/etc/jizuo/recovery/keys",
+    }
+
+
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
