@@ -157,8 +157,9 @@ tried for longest, from each repository in turn. All the policy's folders, or
 a sample of what is larger than verify.megabytes, are compared by SHA-256 with
 the manifest of backup time and removed. The keys are on that host for the
 time of the test, also when it fails or is stopped. Run it by a timer of the
-controller (cron: 30 3 * * 6 jizuo backup verify PATH --elsewhere -q); results
-go to the operations nodes; `jizuo check PATH backup` holds them to a month.
+controller (cron: 30 3 * * 6 jizuo backup verify PATH --elsewhere -q); the
+operations nodes get what came of it, and `jizuo check PATH backup` holds it
+to a month.
 
 \b
 Ctrl-C ends the watching, not the run. Exit codes: 0 all proven, 2 a snapshot

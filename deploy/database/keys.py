@@ -14,7 +14,12 @@ def passphrase(store: SecretStore, repository: str, stanza: str) -> str:
 
 def sender(store: SecretStore, data: HostData) -> KeyPair:
     """With which a database's node logs in to a repository: to add to its log and to read its backups."""
-    return certificate(store, "database-sender", Usage.CLIENT, data.name)
+    return sender_of(store, data.name)
+
+
+def sender_of(store: SecretStore, node: str) -> KeyPair:
+    """As :func:`sender`, of a node that only its name is known of."""
+    return certificate(store, "database-sender", Usage.CLIENT, node)
 
 
 def receiver(store: SecretStore, data: HostData) -> KeyPair:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from deploy.backup.certificates import authority
 from deploy.backup.credentials import repository_password, repository_url
+from deploy.database import keys
+from deploy.database.clusters import clusters_of
+from deploy.database.node import VERSION as VERSION_OF_POSTGRESQL
 from deploy.here import render
 from deploy.secrets import SecretStore
-from inventories.hosts import BACKUP_PORT, HostData
+from inventories.hosts import BACKUP_PORT, DATABASE_PORT, HostData
 from inventories.records import City, Family
 
 HERE = Path(__file__).parent
@@ -24,7 +27,10 @@ HERE = Path(__file__).parent
 FOLDER = "recovery-kit"
 VERSION = 1
 #: Secrets of the store that go along, so that another controller can take the backups over.
-PREFIXES = ("backup-",)
+PREFIXES = ("backup-", "database-")
+_DATABASE_COLUMNS = (
+    "cluster\tpolicy\tnode\trole\tcity\tname\tipv6\tipv4\tport\trepository\tversion\tdatabase\n"
+)
 _COLUMNS = "policy\tclient\tnode\trole\tcity\tname\tipv6\tipv4\tport\tsystems\n"
 #: What says when the kit was made, and so differs between two of the same secrets.
 DESCRIPTION = "kit.json"
@@ -55,6 +61,24 @@ class KitRepository(msgspec.Struct, frozen=True, kw_only=True):
         return {way: host for way, host in ways.items() if host}
 
 
+class KitDatabase(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository that keeps a cluster continuously; `number` is pgBackRest's for it, an address may be empty."""
+
+    cluster: str
+    policy: str
+    client: str
+    database: str
+    version: str
+    node: str
+    number: int
+    role: str
+    city: str
+    name: str
+    ipv6: str
+    ipv4: str
+    port: int
+
+
 class KitSystem(msgspec.Struct, frozen=True, kw_only=True):
     """A system, its objectives in seconds, and the policies that have its data."""
 
@@ -75,6 +99,7 @@ class Kit(msgspec.Struct, frozen=True, kw_only=True):
     made_at: str
     repositories: tuple[KitRepository, ...]
     systems: tuple[KitSystem, ...]
+    databases: tuple[KitDatabase, ...] = ()
 
 
 class ExistingSecrets(SecretStore):
@@ -82,7 +107,7 @@ class ExistingSecrets(SecretStore):
 
     def _keep(self, path: Path, value: bytes) -> bytes:
         raise KitError(
-            f"{path} is not there, so no backup has been made with it; run: jizuo deploy PATH backup"
+            f"{path} is not there, so no backup has been made with it; run: jizuo deploy PATH database backup"
         )
 
 
@@ -134,7 +159,29 @@ def describe(city: City, hosts: Mapping[str, HostData], made_at: str) -> Kit:
         made_at=made_at,
         repositories=repositories,
         systems=systems,
+        databases=tuple(_databases(city, hosts)),
     )
+
+
+def _databases(city: City, hosts: Mapping[str, HostData]) -> Iterator[KitDatabase]:
+    for client in hosts.values():
+        for cluster in clusters_of(client):
+            for number, node in enumerate(cluster.repositories, 1):
+                yield KitDatabase(
+                    cluster=cluster.stanza,
+                    policy=cluster.policy,
+                    client=client.name,
+                    database=cluster.database,
+                    version=VERSION_OF_POSTGRESQL,
+                    node=node,
+                    number=number,
+                    role="primary" if number == 1 else "copy",
+                    city=_city_of(city, node),
+                    name=hosts[node].fqdn,
+                    ipv6=hosts[node].service.get(Family.IPV6, ""),
+                    ipv4=hosts[node].service.get(Family.IPV4, ""),
+                    port=DATABASE_PORT,
+                )
 
 
 def _city_of(city: City, node: str) -> str:
@@ -165,12 +212,36 @@ def contents(kit: Kit, store: SecretStore, programs: Iterable[Path] = ()) -> dic
             found[f"{base}.{way}"] = f"{url}\n".encode()
         password = repository_password(store, one.node, one.client, one.policy)
         found[f"{base}.password"] = f"{password}\n".encode()
+    if kit.databases:
+        found |= _database_files(kit.databases, store)
     for path in sorted(store.folder.iterdir()):
         if path.name.startswith(PREFIXES):
             found[f"secrets/{path.name}"] = path.read_bytes()
     for program in programs:
         found[program.name] = program.read_bytes()
     return found
+
+
+def _database_files(databases: Sequence[KitDatabase], store: SecretStore) -> dict[str, bytes]:
+    """How each cluster is restored by pgBackRest: settings, and with what its repositories are reached and read."""
+    found: dict[str, bytes] = {}
+    lines = [_DATABASE_COLUMNS]
+    for cluster in dict.fromkeys(one.cluster for one in databases):
+        places = [one for one in databases if one.cluster == cluster]
+        pair = keys.sender_of(store, places[0].client)
+        passphrases = {one.node: keys.passphrase(store, one.node, cluster) for one in places}
+        base = f"databases/{cluster}"
+        text = render(HERE / "database.conf.j2", cluster=cluster, places=places, passphrases=passphrases)
+        found |= {
+            f"{base}.conf": text.encode(),
+            f"{base}.pem": pair.certificate.encode(),
+            f"{base}.key": pair.key.encode(),
+        }
+        for one in places:
+            fields = [one.cluster, one.policy, one.node, one.role, one.city, one.name, one.ipv6, one.ipv4]
+            fields += [str(one.port), str(one.number), one.version, one.database]
+            lines.append("\t".join(field or "-" for field in fields) + "\n")
+    return {**found, "databases.tsv": "".join(lines).encode()}
 
 
 def _index(repositories: Sequence[KitRepository]) -> str:

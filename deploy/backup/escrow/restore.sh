@@ -12,9 +12,14 @@ bash restore.sh list                       which system is backed up where / 列
 bash restore.sh snapshots POLICY CLIENT    the snapshots / 列出快照
 bash restore.sh restore POLICY CLIENT FOLDER [--path PATH] [--snapshot ID]
                                            into FOLDER, new or empty / 恢复到空目录 FOLDER
-Both take --from NODE: from whose repository; the first that answers unless given / 指定仓库节点
+bash restore.sh databases                  which cluster is kept where / 列出连续保护的数据库
+bash restore.sh database CLUSTER FOLDER [--time TIME]
+                                           into FOLDER, new or empty; as the account postgres, with PostgreSQL and
+                                           pgBackRest; as it was at TIME / 以postgres账号恢复数据库,可指定时间点
+All take --from NODE: from whose repository; the first that answers unless given / 指定仓库节点
 
   bash restore.sh restore gov-service cloud-1 /srv/restored --path /srv/systems
+  bash restore.sh database cloud-1-main /var/lib/postgresql/restored --time '2026-08-01 09:30:00+08'
 END
 }
 
@@ -99,10 +104,65 @@ restore() { # POLICY CLIENT FOLDER
     printf 'restored / 已恢复: %s\n' "$3${path}"
 }
 
-snapshot='' path='' from='' words=()
+find_database() { # CLUSTER NODE: sets `number`, `version` and `database`, of the first repository that answers
+    local cluster node role city name ipv6 ipv4 port address known=
+    while IFS=$'\t' read -r cluster _ node role city name ipv6 ipv4 port number version database; do
+        [ "$cluster" = "$1" ] || continue
+        known=yes
+        [ -z "$2" ] || [ "$node" = "$2" ] || continue
+        for address in "$ipv6" "$ipv4"; do
+            [ "$address" = - ] && continue
+            if timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$address" "$port" 2>/dev/null; then
+                printf 'repository of %s on %s (%s, %s), %s port %s\n' "$1" "$node" "$role" "$city" "$address" "$port" >&2
+                # The certificate is for the name, and pgBackRest asks for nothing else.
+                getent hosts "$name" >/dev/null ||
+                    die "$name is not known here; as root / 请以root执行: echo '$address $name' >>/etc/hosts"
+                return
+            fi
+            printf '%s: %s port %s does not answer\n' "$node" "$address" "$port" >&2
+        done
+    done < <(tail -n +2 "$here/databases.tsv")
+    [ -n "$known" ] || die "no cluster $1 is in this kit; see: bash restore.sh databases"
+    die "no repository answers / 没有可用的仓库${2:+: $2}"
+}
+
+database() { # CLUSTER FOLDER
+    local number version database programs options settings=$2/jizuo-kit.conf
+    case $2 in
+    *[!A-Za-z0-9/._-]*) die "$2: letters, digits, / . _ - alone, please / 目录名只能含字母数字" ;;
+    /*) ;;
+    *) die "$2: give a whole path / 请给出绝对路径" ;;
+    esac
+    [ ! -e "$2" ] || [ -z "$(ls -A "$2")" ] || die "$2 is not empty; nothing is written over / 目录非空"
+    [ "$(id -u)" != 0 ] || die "PostgreSQL does not run as root; unpack the kit as postgres / 请以postgres账号解开并执行"
+    find_database "$1" "$from"
+    programs=/usr/lib/postgresql/$version/bin
+    { command -v pgbackrest && [ -x "$programs/pg_ctl" ]; } >/dev/null ||
+        die "needed / 需要: apt-get install postgresql-$version pgbackrest"
+    sed -e "s|@KIT@|$here|g" -e "s|@DATA@|$2|g" "$here/databases/$1.conf" >"$here/databases/$1.run.conf"
+    mkdir -p "$2"
+    chmod 700 "$2"
+    pgbackrest --config="$here/databases/$1.run.conf" --stanza="$1" --repo="$number" \
+        ${time:+--type=time "--target=$time" --target-action=promote} restore
+    # What a server in recovery must not have less of than the one that was lost.
+    "$programs/pg_controldata" "$2" | sed -n -e 's/^\(max_[a-z_]*\) setting: */\1 = /p' |
+        sed -e s/max_prepared_xacts/max_prepared_transactions/ -e s/max_locks_per_xact/max_locks_per_transaction/ \
+            >"$settings"
+    # It sends its log nowhere and listens to nobody else; only the command line stands above postgresql.auto.conf.
+    options="-c config_file=$settings -c hba_file=$2/jizuo-kit.hba -c archive_mode=off -c ssl=off -c port=5499"
+    options="$options -c listen_addresses= -c unix_socket_directories=$2"
+    printf 'local all all peer\n' >"$2/jizuo-kit.hba"
+    cat <<END
+restored; the log is replayed when it starts, for which this folder has to stay / 已恢复;启动时重放日志,期间保留本目录:
+  $programs/pg_ctl -D $2 -w -t 86400 -l $2/jizuo-kit.log -o '$options' start
+  psql -h $2 -p 5499 $database
+END
+}
+
+snapshot='' path='' from='' time='' words=()
 while [ $# -gt 0 ]; do
     case $1 in
-    --snapshot | --path | --from)
+    --snapshot | --path | --from | --time)
         [ $# -gt 1 ] || die "$1 needs a value"
         printf -v "${1#--}" %s "$2"
         shift
@@ -125,6 +185,15 @@ restore)
     find_restic
     find_repository "${words[1]}" "${words[2]}" "$from"
     restore "${words[1]}" "${words[2]}" "${words[3]}"
+    ;;
+databases)
+    [ -f "$here/databases.tsv" ] || die "no database is kept continuously / 没有连续保护的数据库"
+    column -t -s $'\t' "$here/databases.tsv" 2>/dev/null || cat "$here/databases.tsv"
+    ;;
+database)
+    [ ${#words[@]} -eq 3 ] || { usage && exit 1; }
+    [ -f "$here/databases.tsv" ] || die "no database is kept continuously / 没有连续保护的数据库"
+    database "${words[1]}" "${words[2]}"
     ;;
 *) usage ;;
 esac

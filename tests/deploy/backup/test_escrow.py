@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -29,6 +30,7 @@ from deploy.backup.escrow.kit import (
     unpacked,
 )
 from deploy.backup.escrow.sealing import SealError, open_by_passphrase, seal, seal_by_passphrase
+from deploy.database import keys
 from deploy.secrets import SecretStore
 from inventories.hosts import host_data
 from inventories.load import load_city
@@ -179,6 +181,10 @@ def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SecretStore:
         repository_password(store, one.node, one.client, one.policy)
     for node in ("backup-1", "offsite-1"):
         server_certificate(store, node, [node], hosts[node].service.values())
+        keys.passphrase(store, node, "cloud-1-main")
+        keys.receiver(store, hosts[node])
+        keys.keeper(store, hosts[node])
+    keys.sender(store, hosts["cloud-1"])
     return store
 
 
@@ -228,6 +234,121 @@ def test_the_lab_s_kit_holds_every_repository_in_both_families(
         text = (opened / name).read_text()
         assert "yichun-gov-service-net" in text
         assert "萍乡市" in text
+
+
+def test_the_kit_holds_what_restores_a_cluster_whose_log_is_kept(
+    controller: SecretStore, tmp_path: Path
+) -> None:
+    kit, key = make(tmp_path)
+    bare(tmp_path, "sh", "-c", f"age -d -i {key} {kit} | tar -x")
+    opened = tmp_path / FOLDER
+    settings = (opened / "databases/cloud-1-main.conf").read_text()
+    for number, node in ((1, "backup-1"), (2, "offsite-1")):
+        secret = (controller.folder / f"database-repository-{node}-cloud-1-main").read_text()
+        assert f"repo{number}-host={node}.yichun.example\n" in settings
+        assert f"repo{number}-cipher-pass={secret}\n" in settings
+    city = load_city(LAB)
+    pair = keys.sender(controller, host_data(city, build_plan(city))["cloud-1"])
+    assert (opened / "databases/cloud-1-main.pem").read_text() == pair.certificate
+    assert (opened / "databases/cloud-1-main.key").read_text() == pair.key
+    assert stat.S_IMODE((opened / "databases/cloud-1-main.key").stat().st_mode) == 0o600
+    listed = bare(opened, "bash", "restore.sh", "databases").stdout.splitlines()
+    assert [line.split()[:3] for line in listed[1:]] == [
+        ["cloud-1-main", "gov-service", "backup-1"],
+        ["cloud-1-main", "gov-service", "offsite-1"],
+    ]
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (opened / name).read_text()
+        assert "bash restore.sh database " in text
+        assert "offsite-1.yichun.example" in text
+
+
+def test_a_secret_of_a_database_that_is_another_now_makes_the_kit_out_of_date(
+    controller: SecretStore, tmp_path: Path
+) -> None:
+    kit, key = make(tmp_path)
+    name = "database-repository-offsite-1-cloud-1-main"
+    (controller.folder / name).write_text("another")
+    code, said = escrow("verify", str(LAB), str(kit), "--identity", str(key))
+    assert code == 2
+    assert f"outdated    secrets/{name}" in said
+    assert "outdated    databases/cloud-1-main.conf" in said
+    (controller.folder / name).unlink()
+    code, said = escrow("verify", str(LAB), str(kit), "--identity", str(key))
+    assert code == 1
+    assert f"{name} is not there" in said
+
+
+#: pgBackRest and PostgreSQL's tools, noting what they are asked: the real ones are tried in the lab.
+STAND_INS = {
+    "pgbackrest": 'printf "%s\\n" "$@" >"$NOTES/asked"; cp "${1#--config=}" "$NOTES/settings"',
+    "pg_controldata": 'echo "max_connections setting:              100"; echo "max_prepared_xacts setting:   5"',
+    "getent": "exit ${UNKNOWN:-0}",
+    "id": "echo 1000",
+}
+
+
+def database(kit: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    programs = kit.parent / "programs"
+    programs.mkdir(exist_ok=True)
+    for name, script in {**STAND_INS, "pg_ctl": "exit 0"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o700)
+    script = (kit / "restore.sh").read_text().replace("/usr/lib/postgresql/$version/bin", str(programs))
+    assert str(programs) in script
+    (kit / "restore.sh").write_text(script)
+    return subprocess.run(
+        ["bash", "restore.sh", "database", *arguments], cwd=kit, capture_output=True, text=True, check=False,
+        timeout=60, env={"PATH": f"{programs}:{os.environ['PATH']}", "NOTES": str(kit.parent), **more},
+    )  # fmt: skip
+
+
+def test_the_kit_s_script_asks_pgbackrest_for_the_cluster_as_it_was(
+    controller: SecretStore, tmp_path: Path
+) -> None:
+    """The first repository that answers, IPv6 before IPv4; a name that nobody knows is told with its address."""
+    city = load_city(LAB)
+    kit = describe(city, host_data(city, build_plan(city)), "")
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as answering:
+        port = answering.getsockname()[1]
+        here = [
+            msgspec.structs.replace(one, ipv6="::1" if one.number == 2 else "", ipv4="", port=port)
+            for one in kit.databases
+        ]
+        kit = msgspec.structs.replace(kit, databases=tuple(here))
+        opened = tmp_path / "kit"
+        for name, content in contents(kit, ExistingSecrets(controller.folder)).items():
+            (opened / name).parent.mkdir(parents=True, exist_ok=True)
+            (opened / name).write_bytes(content)
+        target = tmp_path / "restored"
+        unknown = database(opened, "cloud-1-main", str(target), UNKNOWN="2")
+        assert "echo '::1 offsite-1.yichun.example' >>/etc/hosts" in unknown.stderr
+        done = database(opened, "cloud-1-main", str(target), "--time", "2026-08-01 09:30:00+08")
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "asked").read_text().splitlines() == [
+            f"--config={opened}/databases/cloud-1-main.run.conf",
+            "--stanza=cloud-1-main",
+            "--repo=2",
+            "--type=time",
+            "--target=2026-08-01 09:30:00+08",
+            "--target-action=promote",
+            "restore",
+        ]
+        settings = (tmp_path / "settings").read_text()
+        assert f"pg1-path={target}\n" in settings
+        assert f"repo2-host-key-file={opened}/databases/cloud-1-main.key\n" in settings
+        assert "@" not in settings
+        assert (
+            target / "jizuo-kit.conf"
+        ).read_text() == "max_connections = 100\nmax_prepared_transactions = 5\n"
+        assert "-c archive_mode=off" in done.stdout
+        again = database(opened, "cloud-1-main", str(target))
+        assert (again.returncode, "nothing is written over" in again.stderr) == (1, True)
+    silent = database(opened, "cloud-1-main", str(tmp_path / "other"))
+    assert (silent.returncode, "no repository answers" in silent.stderr) == (1, True)
+    strange = database(opened, "cloud-9-main", str(tmp_path / "other"))
+    assert (strange.returncode, "no cluster cloud-9-main is in this kit" in strange.stderr) == (1, True)
+    assert not (tmp_path / "other").exists()
 
 
 def test_nothing_of_it_is_in_clear(controller: SecretStore, tmp_path: Path) -> None:
