@@ -243,14 +243,11 @@ class Demo:
         assert self.lab is not None  # noqa: S101 - as above
         for policy in self.lab.city.backups.values():
             for node in nodes_of(self.lab, policy.systems):
-                command = [
-                    *labs.enter(self.lab, node),
-                    "systemctl",
-                    "start",
-                    f"jizuo-backup@{policy.id}.service",
-                ]
+                start = ["systemctl", "start", f"jizuo-backup@{policy.id}.service"]
+                command = [*labs.enter(self.lab, node), *start]
                 subprocess.run(command, check=True, capture_output=True, timeout=300)
         databases.hurry(self.lab)
+        self.jizuo("backup", "verify", str(LAB), "--elsewhere", "--json")
         # Monitoring learns of it now, not at the next turn of its timer: no drill begins while an alert is critical.
         self.check_on_operations("backup")
         records = self.check("backup")
