@@ -41,9 +41,9 @@ def records(lab: labs.Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", DRILLS)
 def test_a_drill_is_detected_met_and_put_back(records: Path, name: str) -> None:
-    done = jizuo(
-        "drill", "run", name, "--yes", "--json", "--records", str(records), "--healthy-within", "240"
-    )
+    run = ("drill", "run", name, "--yes", "--json", "--records", str(records), "--healthy-within", "240")
+    # Seven drills in an hour use up a month's error budget: that alert is about the drills themselves.
+    done = jizuo(*run, "--tolerate", "SystemBudgetBurnFast")
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads(done.stdout)
     measured = record["measured"]
