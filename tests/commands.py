@@ -20,6 +20,8 @@ from deploy.lab.machine import prepare_tests
 from deploy.lab.run import LabError
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Where about half of the time of the tests without a lab goes: a process of their own.
+APART = ("tests/deploy", "tests/exporters")
 #: What --fast leaves out: tests that boot hosts or start a browser.
 SLOW = "not lab and not chromium"
 
@@ -55,17 +57,17 @@ def steps(arguments: Sequence[str] = (), *, fast: bool = False) -> list[Step]:
     ]
 
 
-def by_lab(step: Step, *, drills: bool = False) -> tuple[Step, ...]:
+def side_by_side(step: Step, *, long: bool = False) -> tuple[Step, ...]:
     """Answer the parts of the whole pytest step that run beside each other: what a lab's hosts take is mostly waiting.
 
-    Backups, databases and drills have a lab of their own: they wait long and end hosts that other tests need. The
-    seven live drills take longer than all else together, and run when they are asked for.
+    Backups, databases and the seven live drills have a lab of their own: they wait long and end hosts that other tests
+    need. Two cores do not hold both labs within a quarter of an hour, so that one comes after the others, if asked for.
     """
-    left_out = "" if drills else " and not drill"
     return (
-        Step("pytest", [*step.command, "-m", "not lab"]),
-        Step("pytest lab", [*step.command, "-m", "lab and not backups"]),
-        Step("pytest backups", [*step.command, "-m", f"backups{left_out}"]),
+        Step("pytest", [*step.command, "-m", "not lab", "tests", *(f"--ignore={one}" for one in APART)]),
+        Step("pytest apart", [*step.command, "-m", "not lab", *APART]),
+        Step("pytest lab", [*step.command, "-m", "lab and not backups", "tests/lab"]),
+        *([Step("pytest long", [*step.command, "-m", "backups", "tests/lab"])] if long else []),
     )
 
 
@@ -134,14 +136,14 @@ def run(step: Step) -> Outcome:
     epilog="""\b
 Examples:
   sudo ./jizuo test
-  sudo ./jizuo test --drills
+  sudo ./jizuo test --long
   ./jizuo test --fast
   ./jizuo test --fast tests/inventories -k merge""",
 )
 @click.option("--fast", is_flag=True, help="Leave out the tests that boot hosts or start a browser.")
-@click.option("--drills", is_flag=True, help="With the seven live drills, some fifteen minutes more.")
+@click.option("--long", is_flag=True, help="Also the second lab: backups, databases, the seven live drills.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST_ARGUMENTS]...")
-def test(fast: bool, drills: bool, arguments: tuple[str, ...]) -> None:
+def test(fast: bool, long: bool, arguments: tuple[str, ...]) -> None:
     """Lint, types, import contract and all tests; exit code 1 when a step failed.
 
     Further arguments are pytest's.
@@ -156,7 +158,11 @@ def test(fast: bool, drills: bool, arguments: tuple[str, ...]) -> None:
     for step in steps(arguments, fast=fast):
         click.secho(f"== {step.name}", bold=True)
         if step.name == "pytest" and not fast and not arguments:
-            outcomes += run_beside(*by_lab(step, drills=drills))
+            first, *besides = side_by_side(step, long=long)
+            after = [besides.pop()] if long else []
+            outcomes += run_beside(first, *besides)
+            for one in after:
+                outcomes.append(run(one))
             continue
         outcomes.append(run(step))
         click.echo(f"== {step.name}: {_result(outcomes[-1])}")

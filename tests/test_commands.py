@@ -50,11 +50,11 @@ def test_the_last_line_counts_all_parts_of_pytest(monkeypatch: pytest.MonkeyPatc
     halves = "import sys; print('x' * 100_000); print('== %d passed in 1.00s ==' % (4 if 'not lab' in sys.argv else 3))"
     result = run_test(monkeypatch, step("pytest", halves))
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "10 passed, 0 failed"
+    assert result.stdout.splitlines()[-1] == "11 passed, 0 failed"
 
 
 def test_the_lab_s_half_counts_and_is_shown_when_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    halves = "import sys; lab = 'lab and not backups' in sys.argv; print('lab broke' if lab else 'fine'); sys.exit(lab)"
+    halves = "import sys; lab = 'tests/lab' in sys.argv; print('lab broke' if lab else 'fine'); sys.exit(lab)"
     result = run_test(monkeypatch, step("pytest", halves))
     assert result.exit_code == 1
     assert "lab broke" in result.stdout

@@ -13,8 +13,9 @@ from inventories.records import City
 REMOTE = "/var/lib/jizuo/drills"
 
 
-def hand_over(city: City, state: Path, path: Path, folder: str = REMOTE) -> list[str]:
+def hand_over(city: City, state: Path, path: Path, folder: str = "") -> list[str]:
     """Copy a record to every operations node; returns those that did not take it."""
+    folder = folder or REMOTE
     place = shlex.quote(f"{folder}/{path.name}")
     receive = "sudo sh -c " + shlex.quote(
         f"umask 022; mkdir -p {folder}; cat >{place}.new && mv -f {place}.new {place}"

@@ -11,8 +11,6 @@ from deploy.lab import lab as labs
 
 from .conftest import INVENTORY, jizuo
 
-pytestmark = pytest.mark.drill
-
 #: In this order: what ends hosts comes last.
 DRILLS = (
     "plane-lost",
