@@ -158,12 +158,22 @@ def _province_links() -> list[Link]:
     ]
 
 
+#: Columns that few cities need.
+SELDOM = frozenset({"families"})
+
+
 def csv_text(record: type[Record], rows: Sequence[Record]) -> str:
     """Records as the text of their file: a header of field names, `;` between the parts of a cell, LF."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(record.__struct_fields__)
-    writer.writerows([_cell(value) for value in msgspec.structs.astuple(row)] for row in rows)
+    # A column that may be left out, and says nothing of any row, is left out (`families` of nodes).
+    names = [
+        field.name
+        for field in msgspec.structs.fields(record)
+        if field.name not in SELDOM or any(getattr(row, field.name) for row in rows)
+    ]
+    writer.writerow(names)
+    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
     return text.getvalue()
 
 
