@@ -140,7 +140,15 @@ def rule_documents(objectives: Mapping[str, Objective]) -> dict[str, dict[str, A
     """Every file of rules by name; those of the burn rates follow from the objectives."""
     texts = {file.name: file.read_text(encoding="utf-8") for file in sorted(RULES.glob("*.yml"))}
     texts[SLO_RULES] = slo_file(objectives)
-    return {name: yaml.load(text, Loader=yaml.CSafeLoader) for name, text in texts.items()}
+    return {name: _document(name, text) for name, text in texts.items()}
+
+
+def _document(name: str, text: str) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
+    return document
 
 
 def paced(document: dict[str, Any], interval: int) -> dict[str, Any]:

@@ -247,7 +247,8 @@ class Demo:
                 command = [*labs.enter(self.lab, node), *start]
                 subprocess.run(command, check=True, capture_output=True, timeout=300)
         databases.hurry(self.lab)
-        self.jizuo("backup", "verify", str(LAB), "--elsewhere", "--json")
+        for _ in range(2):  # one repository of a policy each time
+            self.jizuo("backup", "verify", str(LAB), "--elsewhere", "--json")
         # Monitoring learns of it now, not at the next turn of its timer: no drill begins while an alert is critical.
         self.check_on_operations("backup")
         records = self.check("backup")

@@ -89,7 +89,7 @@ def test_restored_content_that_differs_is_found(client: Client) -> None:
         """"$RESTIC" "$@" || exit
 case " $* " in *" restore "*)
     while [ "$1" != --target ]; do shift; done
-    file=$(find "$2" -name 3.csv); printf 'X' | dd of="$file" conv=notrunc status=none;; esac""",
+    file=$(find "$2" -name 3.csv); printf 'XXXX' | dd of="$file" conv=notrunc status=none;; esac""",
     )
     before = client.state()
     code, said = client.run("--verify")
