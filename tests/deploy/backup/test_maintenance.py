@@ -136,7 +136,7 @@ def _until_any(folder: Path) -> None:
 
 
 @pytest.mark.skip(
-    reason="the run after the kill ends as a failure, not yet found out why; nothing is lost by it"
+    reason="the run after the kill ends as a failure, why is to be found out"
 )
 def test_maintenance_that_is_killed_loses_nothing(client: Client) -> None:
     for days in (3, 4):
