@@ -145,14 +145,9 @@ class Maintenance:
         done = self.restic.run("cat", "--no-lock", "lock", os.path.basename(path))
         try:
             lock = json.loads(done.output)
-            if lock["hostname"] != socket.gethostname():
-                return False
-            os.kill(int(lock["pid"]), 0)
-        except ProcessLookupError:
-            return True
+            return lock["hostname"] == socket.gethostname() and not _runs(int(lock["pid"]))
         except (ValueError, KeyError, OSError):
             return False
-        return False
 
     # State
 
@@ -181,6 +176,16 @@ class Maintenance:
     def write(self) -> None:
         """Make the state last."""
         self.file.write({**self.state, "written_at": text(now())})
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process does anything: one that was killed and that nobody has asked after does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            # The name, which may hold anything, ends with the last parenthesis (proc(5)).
+            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _heal(holding: Holding) -> str:

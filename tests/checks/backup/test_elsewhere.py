@@ -353,8 +353,10 @@ def test_keys_that_cannot_be_taken_back_are_told_and_taken_back_first(tmp_path: 
 def test_a_stop_takes_everything_back(tmp_path: Path, sent: signal.Signals) -> None:
     """The command as people type it, stopped while data come."""
     with trial(tmp_path, f"touch {tmp_path}/restoring; sleep 3") as tried:
+        # Where the tests run in the background of a shell, SIGINT would be ignored from the start.
         program = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.checks.backup.test_elsewhere import *
 tried = Trial(Path({str(tmp_path)!r}), Path({str(tried.state)!r}))
 try:
