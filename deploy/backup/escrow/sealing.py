@@ -6,6 +6,7 @@ at a terminal. What it writes is age's own format, so that Debian's `age` opens 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pyrage import passphrase, ssh, x25519
 #: NIST SP 800-63B asks for 8 characters of what a service limits the guesses of; a kit can be guessed at offline,
 #: slowed down by scrypt alone: six words of a list (EFF's has 7,776) are 77 bits.
 SHORTEST_PASSPHRASE = 20
+#: How long to wait before a kit is tried again that rage found too much work, seconds.
+PAUSES = (0.2, 1.0, 3.0)
 
 
 class SealError(Exception):
@@ -91,10 +94,21 @@ def _identity(file: Path, key: str) -> x25519.Identity:
 def open_by_passphrase(sealed: bytes, words: str) -> bytes:
     """Decrypt by a passphrase.
 
+    rage refuses a kit that would take it more than some 16 seconds, by how long a small sum took it just now: on a
+    machine that is held up in that moment it refuses every kit. So it is asked again.
+
     Raises:
-        SealError: it is another one.
+        SealError: it is another one, or this machine is much slower than the one that sealed it.
     """
-    try:
-        return bytes(passphrase.decrypt(sealed, words))
-    except pyrage.DecryptError as error:
-        raise SealError(f"the passphrase does not open it: {error}") from None
+    for pause in (*PAUSES, None):
+        try:
+            return bytes(passphrase.decrypt(sealed, words))
+        except pyrage.DecryptError as error:
+            if "xcessive work" not in str(error):
+                raise SealError(f"the passphrase does not open it: {error}") from None
+        if pause is not None:
+            time.sleep(pause)
+    raise SealError(
+        "to open it takes more work than this machine seems fit for now; try again when it is less busy, or on a "
+        "faster one, or with `age --decrypt`"
+    )

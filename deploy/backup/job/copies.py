@@ -70,16 +70,20 @@ def _copy(
     saved = _restic_copy(run, source, place, *which)
     if known["damage"] and saved > 1:
         run.refilled.add(place.node)
-    newest = restic.newest(configuration.host, configuration.policy)
-    if not (newest.original.startswith(wanted) or newest.id.startswith(wanted)):
+    # Looked for by its id: where a clock was set back, the newest by its time is another one.
+    there = restic.snapshots(configuration.host, configuration.policy)
+    held = next(
+        (one.id for one in there if one.original.startswith(wanted) or one.id.startswith(wanted)), None
+    )
+    if held is None:
         raise JobError("restic", f"after the copy {place.node} does not hold snapshot {wanted}")
     known["whole"] = True
-    run.snapshots[place.node] = newest.id
+    run.snapshots[place.node] = held
     backup = run.state.data["backup"]
     if backup["result"] == "partial":
-        mark_partial(run, place, newest.id)
+        mark_partial(run, place, held)
     if backup["result"] == "success":
-        known.update(snapshot=newest.id[:8], snapshot_at=backup["snapshot_at"])
+        known.update(snapshot=held[:8], snapshot_at=backup["snapshot_at"])
 
 
 def _restic_copy(run: Running, source: RepositoryPlace, target: RepositoryPlace, *snapshots: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import socket
 import stat
@@ -380,6 +381,16 @@ def test_verify_says_what_is_out_of_date(controller: SecretStore, tmp_path: Path
     assert code == 1
     assert f"{name} is not there" in said
     assert not (controller.folder / name).exists(), "no secret is made because it is asked for"
+
+
+def test_a_kit_that_is_too_much_work_is_not_called_a_wrong_passphrase() -> None:
+    sealed = seal_by_passphrase(b"content", WORDS)
+    header, work, rest = re.split(rb"(?<= )(\d+)(?=\n)", sealed, maxsplit=1)
+    assert open_by_passphrase(sealed, WORDS) == b"content"
+    with pytest.raises(SealError, match="takes more work than this machine"):
+        open_by_passphrase(header + b"60" + rest, WORDS)
+    with pytest.raises(SealError, match="passphrase does not open it"):
+        open_by_passphrase(header + work + rest, WORDS + "x")
 
 
 def test_a_kit_that_is_opened_by_words(controller: SecretStore, tmp_path: Path) -> None:

@@ -174,6 +174,19 @@ def test_a_clients_clock_that_is_wrong_is_told_and_costs_nothing(client: Client,
     assert client.state().repositories["backup-1"].clock_offset_seconds == pytest.approx(0, abs=60)
 
 
+def test_a_copy_arrives_after_the_clock_was_set_back(client: Client) -> None:
+    done = subprocess.run(
+        ["faketime", "-f", "+3700s", *client.command("run", POLICY)], env=client.environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    code, said = client.run()  # its snapshot is not the newest, by the times that snapshots carry
+    assert code == 0, said
+    copied = client.state().repositories["offsite-1"]
+    assert copied.snapshot_at == client.state().last_success_at
+    assert len(restic(client, 1, "snapshots")) == 3
+
+
 def test_a_clock_that_is_wrong_takes_no_living_lock_away(client: Client) -> None:
     """By a clock a day ahead every lock looks dead; a server that removes snapshots would be run into."""
     without_copy(client)
