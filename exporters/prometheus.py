@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from exporters.alerting.alertmanager import alertmanager_config, cluster_arguments
+from exporters.access import Access
+from exporters.alerting.alertmanager import alertmanager_config
 from exporters.alerting.burn_rate import Objective, read_objectives, slo_file
 from exporters.alerting.contacts import Contacts
 from exporters.alerting.owners import owner_relabeling
@@ -17,6 +18,7 @@ from exporters.places import Place, places
 from exporters.runbooks.pages import runbook_pages
 from inventories.cells import seconds
 from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT, linux_nodes
+from inventories.monitoring import ALERTMANAGER_PORT, PROMETHEUS_PORT, WATCHING, cluster_arguments, endpoint
 from inventories.records import City, Family, Node, NodeRole
 
 if TYPE_CHECKING:
@@ -45,9 +47,9 @@ class Settings(NamedTuple):
         node_port: The port of node exporter.
         prometheus_port: The port of Prometheus itself.
         alertmanager_port: The port of Alertmanager.
-        exporter_ca: The file of the authority that signed the exporter's certificate; empty for plain HTTP.
-        exporter_user: The user of the exporter's basic authentication; empty for none.
-        exporter_password_file: The file that holds that user's password; it is never written here.
+        access: The files by which daemons are reached: a login for Prometheus, Alertmanager and the exporter, which
+            people look at too, a client's certificate for node exporters, which Prometheus alone asks.
+        cluster_tls: The file of the Alertmanagers' mutual TLS among themselves; empty for none.
         contacts: Who is told of alerts.
         objectives: What availability is promised, by kind of group.
         replica: The node that the files are for, and its Prometheus's name among several that watch the same: an
@@ -59,11 +61,10 @@ class Settings(NamedTuple):
     interval: int = 0
     exporter_port: int = EXPORTER_PORT
     node_port: int = NODE_EXPORTER_PORT
-    prometheus_port: int = 9090
-    alertmanager_port: int = 9093
-    exporter_ca: str = ""
-    exporter_user: str = ""
-    exporter_password_file: str = ""
+    prometheus_port: int = PROMETHEUS_PORT
+    alertmanager_port: int = ALERTMANAGER_PORT
+    access: Access = Access()
+    cluster_tls: str = ""
     contacts: Contacts = Contacts()
     objectives: Mapping[str, Objective] = read_objectives()
     replica: str = ""
@@ -83,11 +84,12 @@ def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, byt
     settings = settings._replace(interval=settings.interval or city.layout.monitoring.interval)
     groups = groups_of(city, plan, settings)
     addresses = {node: str(plan.management(node, settings.family)) for node in _operations(city)}
+    watching = {node.id: str(plan.management(node.id, settings.family)) for node in _watching(city)}
     own = _own_node(list(addresses), settings.replica)
     files = {
         "prometheus.yml": _yaml(prometheus_config(city, settings, list(groups))),
         "alertmanager.yml": _yaml(alertmanager_config(settings.contacts)),
-        "alertmanager.arguments": ("\n".join(cluster_arguments(addresses, own)) + "\n").encode(),
+        "alertmanager.arguments": _lines(cluster_arguments(watching, own, settings.cluster_tls)),
     }
     for job, targets in groups.items():
         files[f"{TARGET_FOLDER}/{job}.json"] = _json(targets)
@@ -115,12 +117,21 @@ def groups_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, li
         "alertmanager": settings.alertmanager_port,
     }
     groups = {"node": host_groups(list(linux_nodes(city).values()), address, settings.node_port, where)}
-    groups |= {job: service_groups(operations, address, port) for job, port in ports.items()}
+    groups |= {
+        job: service_groups(operations if job == "jizuo" else _watching(city), address, port)
+        for job, port in ports.items()
+    }
     return groups
 
 
 def _operations(city: City) -> list[str]:
     return [node.id for node in city.nodes.values() if node.role == NodeRole.OPERATIONS]
+
+
+def _watching(city: City) -> list[Node]:
+    """Those with a Prometheus and an Alertmanager; the operations nodes first."""
+    found = [node for node in city.nodes.values() if node.role in WATCHING]
+    return sorted(found, key=lambda node: node.role is not NodeRole.OPERATIONS)
 
 
 def _own_node(operations: list[str], wanted: str) -> str:
@@ -132,8 +143,7 @@ def _own_node(operations: list[str], wanted: str) -> str:
 
 
 def _runbook_url(host: str, settings: Settings) -> str:
-    scheme = "https" if settings.exporter_ca else "http"
-    return f"{scheme}://{_endpoint(host, settings.exporter_port)}/{RUNBOOK_FOLDER}"
+    return f"{settings.access.scheme}://{endpoint(host, settings.exporter_port)}/{RUNBOOK_FOLDER}"
 
 
 def rule_documents(objectives: Mapping[str, Objective]) -> dict[str, dict[str, Any]]:
@@ -195,18 +205,13 @@ def host_groups(
             "site": place.site,
         }
         present = {name: text for name, text in labels.items() if text}
-        groups.append({"targets": [_endpoint(address(node), port)], "labels": present})
+        groups.append({"targets": [endpoint(address(node), port)], "labels": present})
     return groups
 
 
 def service_groups(nodes: list[Node], address: Callable[[Node], str], port: int) -> list[dict[str, Any]]:
     """Services in the form of file_sd; no place: their series speak of the whole city and name their own."""
-    return [{"targets": [_endpoint(address(node), port)], "labels": {"instance": node.id}} for node in nodes]
-
-
-def _endpoint(host: str, port: int) -> str:
-    """Address and port; IPv6 in brackets (RFC 3986 section 3.2.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return [{"targets": [endpoint(address(node), port)], "labels": {"instance": node.id}} for node in nodes]
 
 
 def prometheus_config(city: City, settings: Settings, jobs: list[str]) -> dict[str, Any]:
@@ -220,13 +225,15 @@ def prometheus_config(city: City, settings: Settings, jobs: list[str]) -> dict[s
         },
         "rule_files": [f"{RULE_FOLDER}/*.yml"],
         "alerting": {
-            "alertmanagers": [{"file_sd_configs": [_file_sd("alertmanager")]}],
+            "alertmanagers": [
+                {"file_sd_configs": [_file_sd("alertmanager")], **settings.access.with_login()}
+            ],
             "alert_relabel_configs": [
                 {"action": "labeldrop", "regex": REPLICA},
                 *owner_relabeling(city),
             ],
         },
-        "scrape_configs": [_scrape_config(job, settings) for job in jobs],
+        "scrape_configs": [scrape_config(job, settings.access) for job in jobs],
     }
 
 
@@ -236,18 +243,10 @@ def external_labels(city: City, replica: str) -> dict[str, str]:
     return {"province": code[:2], "city": code, **({REPLICA: replica} if replica else {})}
 
 
-def _scrape_config(job: str, settings: Settings) -> dict[str, Any]:
-    config: dict[str, Any] = {"job_name": job, "file_sd_configs": [_file_sd(job)]}
-    if job != "jizuo":
-        return config
-    if settings.exporter_ca:
-        config |= {"scheme": "https", "tls_config": {"ca_file": settings.exporter_ca}}
-    if settings.exporter_user:
-        config["basic_auth"] = {
-            "username": settings.exporter_user,
-            "password_file": settings.exporter_password_file,
-        }
-    return config
+def scrape_config(job: str, access: Access) -> dict[str, Any]:
+    """The settings of one job; only a node exporter wants a certificate, for nobody else looks at it."""
+    reached = access.with_certificate() if job == "node" else access.with_login()
+    return {"job_name": job, "file_sd_configs": [_file_sd(job)], **reached}
 
 
 def _file_sd(job: str) -> dict[str, Any]:
@@ -257,6 +256,10 @@ def _file_sd(job: str) -> dict[str, Any]:
 def _yaml(document: dict[str, Any]) -> bytes:
     head = "# Written by `jizuo exporter prometheus-config`; changes made here are lost.\n"
     return (head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)).encode()
+
+
+def _lines(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _json(document: Any) -> bytes:

@@ -52,12 +52,15 @@ pending, 1 failed.""",
     metavar="SECONDS",
     help="Between two scrapes.  [default: what city.toml says, else 15]",
 )
+@click.option("--ca", default="", metavar="FILE", help="Ask daemons over TLS, trusting this authority.")
+@click.option("--user", default="", help="Who Prometheus logs in as, at daemons that people look at too.")
+@click.option("--password-file", default="", metavar="FILE", help="The file of that user's password.")
 @click.option(
-    "--exporter-ca", default="", metavar="FILE", help="Scrape the exporter over TLS, trusting this."
+    "--certificate", default="", metavar="FILE", help="What Prometheus shows to node exporters (with --ca)."
 )
-@click.option("--exporter-user", default="", help="The user to scrape the exporter as.")
+@click.option("--key", default="", metavar="FILE", help="The file of that certificate's key.")
 @click.option(
-    "--exporter-password-file", default="", metavar="FILE", help="The file of that user's password."
+    "--cluster-tls", default="", metavar="FILE", help="The mutual TLS of Alertmanagers among themselves."
 )
 @click.option(
     "--contacts",
@@ -81,6 +84,11 @@ def prometheus_config(
     folder: Path,
     contacts: Path | None,
     objectives: Path | None,
+    ca: str,
+    user: str,
+    password_file: str,
+    certificate: str,
+    key: str,
     dry: bool,
     as_json: bool,
     **chosen: str | int,
@@ -90,6 +98,7 @@ def prometheus_config(
     Only files that differ are written, each whole; Prometheus itself follows changed targets, and has to be
     reloaded for changed rules.
     """
+    from exporters.access import access_or_refuse
     from exporters.alerting.burn_rate import ObjectivesError, read_objectives
     from exporters.alerting.contacts import ContactsError, read_contacts
     from exporters.prometheus import NodeError, Settings, files_of
@@ -101,10 +110,12 @@ def prometheus_config(
     source = path or inventory
     if source is None or (path and inventory and path != inventory):
         raise click.UsageError("name the city's folder once, as PATH or with --inventory")
-    if bool(chosen["exporter_user"]) != bool(chosen["exporter_password_file"]):
-        raise click.UsageError("--exporter-user and --exporter-password-file go together")
+    if bool(certificate) != bool(key) or (certificate and not ca):
+        raise click.UsageError("--certificate, --key and --ca go together")
+    login = access_or_refuse("", ca, user, password_file)
+    access = login._replace(certificate=certificate, key=key)
     city = load_or_exit(source)
-    settings = Settings(**{**chosen, "family": Family(chosen["family"])})  # type: ignore[arg-type]
+    settings = Settings(**{**chosen, "family": Family(chosen["family"]), "access": access})  # type: ignore[arg-type]
     try:
         if contacts:
             settings = settings._replace(contacts=read_contacts(contacts, frozenset(city.units)))

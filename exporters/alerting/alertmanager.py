@@ -1,15 +1,12 @@
-"""What does Alertmanager read? Routes, receivers, inhibition; and how two are one cluster."""
+"""What does Alertmanager read? Routes, receivers, inhibition."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from exporters.alerting.contacts import Contact, Contacts, MailServer
 from exporters.alerting.inhibition import inhibit_rules, read_inhibitions
 
-#: The port over which Alertmanagers tell each other of notifications and silences (its default).
-CLUSTER_PORT = 9094
 #: How soon a new group of alerts is told, and how often it is told again while it holds, by severity.
 _PACE = {
     "critical": {"group_wait": "10s", "group_interval": "1m", "repeat_interval": "1h"},
@@ -48,24 +45,6 @@ def alertmanager_config(contacts: Contacts) -> dict[str, Any]:
         "receivers": [_receiver(name, contact) for name, contact in named.items()],
         "inhibit_rules": inhibit_rules(read_inhibitions()),
     }
-
-
-def cluster_arguments(addresses: Mapping[str, str], own: str) -> list[str]:
-    """The arguments that join the Alertmanager of node `own` to those of the other nodes.
-
-    One alone needs no cluster and opens no port for it.
-    """
-    others = [address for node, address in addresses.items() if node != own]
-    if own not in addresses or not others:
-        return ["--cluster.listen-address="]
-    return [
-        f"--cluster.listen-address={_endpoint(addresses[own])}",
-        *(f"--cluster.peer={_endpoint(address)}" for address in others),
-    ]
-
-
-def _endpoint(address: str) -> str:
-    return f"[{address}]:{CLUSTER_PORT}" if ":" in address else f"{address}:{CLUSTER_PORT}"
 
 
 def _by_severity(receiver: str) -> list[dict[str, Any]]:

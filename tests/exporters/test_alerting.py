@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
-from exporters.alerting.alertmanager import alertmanager_config, cluster_arguments
+from exporters.alerting.alertmanager import alertmanager_config
 from exporters.alerting.burn_rate import ObjectivesError, read_objectives
 from exporters.alerting.contacts import Contact, Contacts, ContactsError, read_contacts
 from exporters.alerting.inhibition import read_inhibitions
@@ -28,6 +28,7 @@ from exporters.alerting.owners import network_owner, owner_relabeling
 from exporters.prometheus import rule_documents, with_runbooks
 from exporters.runbooks.pages import HEADINGS, runbook_page, sources
 from inventories.load import load_city
+from inventories.monitoring import cluster_arguments
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "inventories" / "lab"
@@ -344,7 +345,8 @@ def test_objectives_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 def test_two_alertmanagers_name_each_other_and_one_opens_no_port() -> None:
     pair = {"ops-1": "2001:db8::1", "ops-2": "2001:db8::2"}
     assert cluster_arguments(pair, "ops-2") == [
-        "--cluster.listen-address=[2001:db8::2]:9094",
+        "--cluster.listen-address=[::]:9094",
+        "--cluster.advertise-address=[2001:db8::2]:9094",
         "--cluster.peer=[2001:db8::1]:9094",
     ]
     assert cluster_arguments({"ops-1": "192.0.2.1"}, "ops-1") == ["--cluster.listen-address="]

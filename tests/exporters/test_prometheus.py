@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
+from exporters.access import Access
 from exporters.alerting.contacts import Contact, Contacts
 from exporters.prometheus import RULES, NodeError, Settings, files_of, paced
 from exporters.write_files import differing, write_files
@@ -42,23 +43,28 @@ def test_the_tools_of_prometheus_take_the_files(inventory: Path, tmp_path: Path)
     password = tmp_path / "password"
     password.write_text("secret\n")
     authority = tmp_path / "ca.crt"
-    authority.write_text("")
+    for name in ("ca.crt", "client.crt", "client.key"):
+        (tmp_path / name).write_text("")
+    client = (f"{tmp_path}/client.crt", f"{tmp_path}/client.key")
     made = files(
         inventory,
-        exporter_ca=str(authority),
-        exporter_user="prometheus",
-        exporter_password_file=str(password),
+        access=Access(str(authority), "prometheus", str(password), *client),
+        cluster_tls="/etc/cluster.yml",
         contacts=Contacts(operations=Contact(webhook="http://[2001:db8::1]:8080/alerts")),
     )
     write_files(tmp_path / "prometheus", made)
     tool("promtool", "check", "config", "--lint-fatal", str(tmp_path / "prometheus" / "prometheus.yml"))
     tool("amtool", "check-config", str(tmp_path / "prometheus" / "alertmanager.yml"))
     assert not any(b"secret" in content for content in made.values())
-    jizuo = next(
-        job for job in yaml.safe_load(made["prometheus.yml"])["scrape_configs"] if job["job_name"] == "jizuo"
-    )
-    assert jizuo["scheme"] == "https"
-    assert jizuo["basic_auth"] == {"username": "prometheus", "password_file": str(password)}
+    config = yaml.safe_load(made["prometheus.yml"])
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert len(jobs) == 4
+    for name, job in {**jobs, "alerts": config["alerting"]["alertmanagers"][0]}.items():
+        assert job["scheme"] == "https", name
+        assert job["tls_config"]["ca_file"] == str(authority), name
+        assert ("cert_file" in job["tls_config"]) == (name == "node"), "people have no certificate"
+        login = None if name == "node" else {"username": "prometheus", "password_file": str(password)}
+        assert job.get("basic_auth") == login, name
 
 
 @pytest.mark.parametrize("family", list(Family))
@@ -103,12 +109,18 @@ def test_two_operations_nodes_are_a_pair(tmp_path: Path) -> None:
     alerting = yaml.safe_load(first["prometheus.yml"])["alerting"]
     assert alerting == yaml.safe_load(second["prometheus.yml"])["alerting"]
     assert {"action": "labeldrop", "regex": "replica"} in alerting["alert_relabel_configs"]
-    assert len(json.loads(first["targets/alertmanager.json"])) == 2
+    # The third watches from the other city; the exporter, which says what is, runs on the operations nodes.
+    watching = [group["labels"]["instance"] for group in json.loads(first["targets/alertmanager.json"])]
+    assert watching == ["ops-1", "ops-2", "offsite-1"]
+    assert len(json.loads(first["targets/prometheus.json"])) == 3
+    assert len(json.loads(first["targets/jizuo.json"])) == 2
     assert first["alertmanager.yml"] == second["alertmanager.yml"]
-    listening, peer = first["alertmanager.arguments"].decode().splitlines()
-    mirrored = second["alertmanager.arguments"].decode().splitlines()
-    assert listening.partition("=")[2] == mirrored[1].partition("=")[2]
-    assert peer.partition("=")[2] == mirrored[0].partition("=")[2]
+    arguments = [
+        files(YICHUN, replica=node)["alertmanager.arguments"].decode().splitlines() for node in watching
+    ]
+    own = [lines[1].removeprefix("--cluster.advertise-address=") for lines in arguments]
+    for node, lines in zip(own, arguments, strict=True):
+        assert {line.removeprefix("--cluster.peer=") for line in lines[2:]} == {*own} - {node}
     with pytest.raises(NodeError, match="ops-1, ops-2"):
         files(YICHUN, replica="")
 
@@ -136,7 +148,8 @@ def test_the_command_says_what_it_does(tmp_path: Path) -> None:
     assert (failed.returncode, "Traceback" in failed.stderr) == (1, False)
     assert str(tmp_path / "file") in failed.stderr
     assert "name the city's folder once" in run(*out).stderr
-    assert "go together" in run(str(LAB), *out, "--exporter-user", "x").stderr
+    assert "go together" in run(str(LAB), *out, "--user", "x").stderr
+    assert "go together" in run(str(LAB), *out, "--certificate", "x", "--key", "y").stderr
     assert max(map(len, dry.stdout.splitlines())) <= 80
 
 
