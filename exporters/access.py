@@ -23,7 +23,7 @@ class AccessError(Exception):
 
 
 class Access(NamedTuple):
-    """Files by which daemons are reached; without any of them: plain HTTP, and nobody asks who.
+    """Files by which daemons are reached; without any of them it is :data:`PLAIN`.
 
     Attributes:
         ca: The authority of the daemons' certificates.
@@ -85,6 +85,10 @@ class Access(NamedTuple):
             raise AccessError(f"{self.password_file}: no password: {error}") from error
         login = base64.b64encode(f"{self.user}:{password}".encode()).decode("ascii")
         return {"Authorization": f"Basic {login}"}
+
+
+#: Plain HTTP, and nobody asks who.
+PLAIN = Access()
 
 
 def access_options(prefix: str, whose: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from exporters.access import access_options, access_or_refuse
 from exporters.grafana.cli import dashboards
 from exporters.prometheus_cli import prometheus_config
 from exporters.shards import NO_COUNTY, WHOLE, Shard, parse_shard
@@ -158,7 +159,7 @@ def _served(command: Callable[..., None]) -> Callable[..., None]:
     ]
     for option in reversed(options):
         command = option(command)
-    return command
+    return access_options("prometheus-", "that Prometheus's")(command)
 
 
 @click.group(
@@ -224,6 +225,9 @@ def _serve(
     prometheus: str,
     probe: bool,
     max_age: dict[str, float],
+    prometheus_ca: str,
+    prometheus_user: str,
+    prometheus_password_file: str,
 ) -> None:
     # Only a command that serves pays for aiohttp and jinja2.
     from exporters.monitor import Collectors
@@ -233,6 +237,7 @@ def _serve(
     from exporters.web.listening import ListenError
     from inventories.cli import load_or_exit
 
+    reached = access_or_refuse("prometheus-", prometheus_ca, prometheus_user, prometheus_password_file)
     city = load_or_exit(inventory)
     if shard.county not in ("", NO_COUNTY, *county_names(city)):
         raise click.ClickException(
@@ -256,7 +261,7 @@ def _serve(
     )
 
     async def run() -> None:
-        await Exporter(collectors, list(addresses), config_file, prometheus).run_until_signal(_say)
+        await Exporter(collectors, list(addresses), config_file, prometheus, reached).run_until_signal(_say)
 
     try:
         asyncio.run(run())

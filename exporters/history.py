@@ -12,6 +12,7 @@ from typing import NamedTuple
 import aiohttp
 import msgspec
 
+from exporters.access import PLAIN, Access, AccessError
 from exporters.readings import Reading, Trouble
 
 _LOG = logging.getLogger(__name__)
@@ -50,9 +51,10 @@ class _Answer(msgspec.Struct):
 class HistoryLoop:
     """Asks a Prometheus and keeps the last :attr:`reading`; days that are over are asked for once."""
 
-    def __init__(self, url: str, zone: Callable[[], tzinfo]) -> None:
-        """Takes Prometheus's address, and what says the city's time zone, in which a day begins."""
+    def __init__(self, url: str, zone: Callable[[], tzinfo], access: Access = PLAIN) -> None:
+        """Takes Prometheus's address, what says the city's time zone, in which a day begins, and how it is reached."""
         self._url = url.rstrip("/")
+        self._access = access
         self._zone = zone
         self._shares: dict[tuple[str, str], dict[float, float]] = {}
         self._known_until = 0.0
@@ -68,9 +70,12 @@ class HistoryLoop:
         """Asks once; whatever comes of it stands in :attr:`reading`. Days that are over stay as they were."""
         begun, now = time.monotonic(), time.time()
         try:
-            async with asyncio.timeout(TIMEOUT * 4), aiohttp.ClientSession() as session:
+            # Files are read each time: a certificate or password that was replaced needs no restart.
+            headers, context = self._access.headers(), self._access.context()
+            session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), headers=headers)
+            async with asyncio.timeout(TIMEOUT * 4), session:
                 await self._take(session, now)
-        except (aiohttp.ClientError, OSError, ValueError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, msgspec.DecodeError, AccessError) as error:
             why = "超时" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
             _LOG.warning("%s: the history cannot be read: %s", self._url, why)
             value = self._copy() if self._shares else None
@@ -102,6 +107,8 @@ class HistoryLoop:
         form = {"query": QUERY, "start": f"{first:.0f}", "end": f"{last:.0f}", "step": f"{_DAY:.0f}"}
         limit = aiohttp.ClientTimeout(total=TIMEOUT)
         async with session.post(f"{self._url}/api/v1/query_range", data=form, timeout=limit) as response:
+            if response.status == 401:
+                raise ValueError("Prometheus wants a login: --prometheus-user and --prometheus-password-file")
             answer = msgspec.json.decode(await response.read(), type=_Answer)
         if answer.data is None:
             raise ValueError(answer.error or f"status {answer.status}")

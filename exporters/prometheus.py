@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from exporters.access import Access
+from exporters.access import PLAIN, Access
 from exporters.alerting.alertmanager import alertmanager_config
 from exporters.alerting.burn_rate import Objective, read_objectives, slo_file
 from exporters.alerting.contacts import Contacts
@@ -63,7 +63,7 @@ class Settings(NamedTuple):
     node_port: int = NODE_EXPORTER_PORT
     prometheus_port: int = PROMETHEUS_PORT
     alertmanager_port: int = ALERTMANAGER_PORT
-    access: Access = Access()
+    access: Access = PLAIN
     cluster_tls: str = ""
     contacts: Contacts = Contacts()
     objectives: Mapping[str, Objective] = read_objectives()

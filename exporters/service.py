@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from checks.drills.page import page
+from exporters.access import PLAIN, Access
 from exporters.discovery import Discovery
 from exporters.history import HistoryLoop
 from exporters.monitor import Collectors, Monitor
@@ -33,11 +34,16 @@ class Exporter:
     """
 
     def __init__(
-        self, collectors: Collectors, addresses: list[str], config_file: Path | None, prometheus: str = ""
+        self,
+        collectors: Collectors,
+        addresses: list[str],
+        config_file: Path | None,
+        prometheus: str = "",
+        access: Access = PLAIN,
     ) -> None:
         """Takes what to collect, where to listen, web.yml, and the Prometheus that knows the past (empty: none)."""
         self.monitor = Monitor(collectors, lambda: self.server.reload_state)
-        self._history = HistoryLoop(prometheus, self._zone) if prometheus else None
+        self._history = HistoryLoop(prometheus, self._zone, access) if prometheus else None
         self._asking: asyncio.Task[None] | None = None
         self._page = StatusPage(self.monitor, lambda: self._history.reading if self._history else NO_HISTORY)
         self._rendering = asyncio.Lock()

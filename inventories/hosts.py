@@ -12,6 +12,7 @@ import msgspec
 from netaddr import IPAddress, IPNetwork
 
 from inventories.backups.records import BackupPolicy, Backups, DatabaseBackup, Verification
+from inventories.monitoring import ALERTMANAGER_PORT, CLUSTER_PORT, PROMETHEUS_PORT, WATCHING
 from inventories.plan import AddressPlan
 from inventories.policy.points import (
     EdgeRule,
@@ -323,10 +324,12 @@ def services_of(node: Node, topology: Topology) -> list[Service]:
             service("mirror", Source.MANAGEMENT, MIRROR_PORT),
             service("syslog", Source.MANAGEMENT, 514),
             service("ntp", Source.MANAGEMENT, 123, protocol="udp"),
-            service("prometheus", Source.MANAGEMENT, 9090, 9093, EXPORTER_PORT),
+            service("exporter", Source.MANAGEMENT, EXPORTER_PORT),
         ]
-    if node.role is NodeRole.OFFSITE:
-        found.append(service("prometheus", Source.MANAGEMENT, 9090))
+    if node.role in WATCHING:
+        found.append(
+            service("monitoring", Source.MANAGEMENT, PROMETHEUS_PORT, ALERTMANAGER_PORT, CLUSTER_PORT)
+        )
     return found
 
 

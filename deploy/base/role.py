@@ -14,8 +14,10 @@ from deploy.hoststate.container import Container
 from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
+from deploy.login.files import NODE_EXPORTER_WEB, node_exporter_files
 from deploy.mirror_key import mirror_public_key
 from inventories.hosts import MIRROR_PORT, NODE_EXPORTER_PORT, HostData
+from inventories.monitoring import AUTHORITY
 from inventories.records import Family
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -34,7 +36,14 @@ PACKAGES = (
 #: Both families by name: without it the exporter takes what it finds at boot, which may be IPv4 alone. Debian's
 #: package asks systemd for every unit at each scrape: nine tenths of a scrape's time, for series that nothing reads.
 NODE_EXPORTER = (
-    f'# Written by jizuo.\nARGS="--web.listen-address=[::]:{NODE_EXPORTER_PORT} --no-collector.systemd"\n'
+    f'# Written by jizuo.\nARGS="--web.listen-address=[::]:{NODE_EXPORTER_PORT} --no-collector.systemd '
+    f'--web.config.file={NODE_EXPORTER_WEB}"\n'
+)
+#: Whether it serves over TLS, with the certificate that it was given: a new one that it cannot use ends it.
+NODE_EXPORTER_SHOWS = (
+    "for try in $(seq 50); do "
+    f"openssl s_client -connect [::1]:{NODE_EXPORTER_PORT} -CAfile {AUTHORITY} -verify_ip ::1 -brief "
+    "2>&1 </dev/null | grep -q '^Verification: OK' && exit 0; sleep 0.1; done; exit 1"
 )
 
 
@@ -77,13 +86,14 @@ def base() -> None:
     )
     files(
         name="node exporter",
-        wanted=node_exporter(),
+        wanted=node_exporter(data),
         activate=[
             "systemctl daemon-reload",
             "systemctl restart prometheus-node-exporter",
             "systemctl enable -q jizuo-firewall-counters.timer",
             "systemctl restart jizuo-firewall-counters.timer",
         ],
+        confirm=[NODE_EXPORTER_SHOWS],
     )
     firewall(name="firewall", rules=rules(data), reach=[data.management[family] for family in Family])
     units(
@@ -181,11 +191,12 @@ def logs(data: HostData) -> list[File]:
     ]
 
 
-def node_exporter() -> list[File]:
-    """The node exporter's settings, and what writes the firewall's counters for it."""
+def node_exporter(data: HostData) -> list[File]:
+    """The node exporter's settings and certificates, and what writes the firewall's counters for it."""
     name = "jizuo-firewall-counters"
     return [
         File("/etc/default/prometheus-node-exporter", NODE_EXPORTER),
+        *node_exporter_files(secret_store(), data),
         File(f"/usr/local/libexec/{name}", (Path(__file__).parent / name).read_bytes(), mode="755"),
         *(
             File(f"/etc/systemd/system/{name}.{kind}", render(TEMPLATES / f"{name}.{kind}.j2"))

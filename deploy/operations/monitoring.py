@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pyinfra import host
 from pyinfra.api import FactBase, StringCommand, operation
 
 from deploy.hoststate.files import File
+from deploy.login.files import (
+    ALERTMANAGER_WEB,
+    CHECK,
+    CLUSTER_TLS,
+    PROMETHEUS_WEB,
+    prometheus_options,
+    watching_files,
+)
 from deploy.operations.inventory_copy import FOLDER
 from deploy.operations.kit import HOME
 from deploy.operations.services import ACCOUNT
+from deploy.secrets import SecretStore
+from inventories.hosts import HostData
+from inventories.monitoring import (
+    ALERTMANAGER_PORT,
+    AUTHORITY,
+    PASSWORD,
+    PROGRAMS,
+    PROMETHEUS_PORT,
+    WATCHING,
+    cluster_arguments,
+)
+from inventories.records import Family
 
 #: Where Debian's packages read their settings.
 SETTINGS = "/etc/prometheus"
-PROMETHEUS_PORT, ALERTMANAGER_PORT = 9090, 9093
 _STAMP = f"{SETTINGS}/.jizuo"
 
 
@@ -34,15 +53,28 @@ class GeneratedFrom(FactBase[str]):
         return "".join(output).strip()
 
 
-def daemon_files() -> list[File]:
-    """The daemons' arguments: both families (the firewall says who may ask), half a year of data."""
+#: What must hold of :func:`daemon_files` before they take effect.
+VALID = tuple(f"{CHECK} {{{path}}} >/dev/null" for path in (PROMETHEUS_WEB, ALERTMANAGER_WEB))
+RESTART = "systemctl try-restart prometheus prometheus-alertmanager"
+
+
+def daemon_files(
+    store: SecretStore, data: HostData, hosts: Mapping[str, HostData], *, days: int, gigabytes: int
+) -> list[File]:
+    """The daemons' arguments, and by what they show themselves and ask who comes.
+
+    They listen in both families (the firewall says who may ask); Prometheus keeps data for so many days and no more
+    than so many gigabytes. Of `hosts`, all of the city, those with an Alertmanager are one cluster.
+    """
     prometheus = (
-        f"--web.listen-address=:{PROMETHEUS_PORT} --storage.tsdb.retention.time=190d "
-        "--storage.tsdb.retention.size=20GB"
+        f"--web.listen-address=:{PROMETHEUS_PORT} --web.config.file={PROMETHEUS_WEB} "
+        f"--storage.tsdb.retention.time={days}d --storage.tsdb.retention.size={gigabytes}GB"
     )
-    # One Alertmanager needs no cluster, and no port for it.
-    alertmanager = f"--web.listen-address=:{ALERTMANAGER_PORT} --cluster.listen-address="
+    peers = {name: one.management[Family.IPV6] for name, one in hosts.items() if one.role in WATCHING}
+    cluster = " ".join(cluster_arguments(peers, data.name, CLUSTER_TLS))
+    alertmanager = f"--web.listen-address=:{ALERTMANAGER_PORT} --web.config.file={ALERTMANAGER_WEB} {cluster}"
     return [
+        *watching_files(store, data),
         File("/etc/default/prometheus", f'ARGS="{prometheus}"\n'),
         File("/etc/default/prometheus-alertmanager", f'ARGS="{alertmanager}"\n'),
     ]
@@ -75,7 +107,8 @@ mkdir "$stage/new" "$stage/old"
 chown {ACCOUNT} "$stage/new"
 chmod 755 "$stage"
 runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} \\
-    --replica {shlex.quote(node)} --out "$stage/new" >&2 </dev/null
+    --replica {shlex.quote(node)} {" ".join(map(shlex.quote, prometheus_options()))} \\
+    --out "$stage/new" >&2 </dev/null
 chown -R root:root "$stage/new"
 promtool check config "$stage/new/prometheus.yml" >/dev/null </dev/null
 amtool check-config "$stage/new/alertmanager.yml" >/dev/null </dev/null
@@ -121,10 +154,14 @@ mv -f "$stage/stamp" {_STAMP}
 
 #: Waits for Prometheus to say that its last reload was after a moment and went well; exit 1 when it did not.
 _ASK = f"""
-import sys, time, urllib.request
+import base64, pathlib, ssl, sys, time, urllib.request
 since, deadline = float(sys.argv[1]), time.monotonic() + 10
+login = f"{PROGRAMS}:{{pathlib.Path('{PASSWORD}').read_text().strip()}}"
+request = urllib.request.Request("https://[::1]:{PROMETHEUS_PORT}/metrics")
+request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+trusted = ssl.create_default_context(cafile="{AUTHORITY}")
 while time.monotonic() < deadline:
-    with urllib.request.urlopen("http://[::1]:{PROMETHEUS_PORT}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=5, context=trusted) as answer:
         lines = [line.decode() for line in answer if line.startswith(b"prometheus_config_last_reload")]
     found = dict(line.split(" ", 1) for line in lines)
     good = float(found["prometheus_config_last_reload_successful"])

@@ -10,16 +10,17 @@ from typing import cast
 from pyinfra import host
 from pyinfra.api import deploy
 
-from deploy.here import all_hosts, here
+from deploy.here import all_hosts, here, secret_store
 from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
+from deploy.login.files import CHECK, EXPORTER_WEB, exporter_files
 from deploy.operations.inventory_copy import FOLDER, inventory_files
 from deploy.operations.kit import HOME, installed
 from deploy.operations.mirror_role import MIRROR_PACKAGES
-from deploy.operations.monitoring import daemon_files, generated_settings
+from deploy.operations.monitoring import RESTART, VALID, daemon_files, generated_settings
 from deploy.operations.names import name_service
-from deploy.operations.services import EXPORTER, TIMERS, account_files, ssh_files, unit_files
+from deploy.operations.services import ACCOUNT, EXPORTER, TIMERS, account_files, ssh_files, unit_files
 from deploy.operations.wheelhouse import make_wheelhouse
 from deploy.pyinfra_inventory import deployed_city
 from inventories.plan import build_plan
@@ -53,16 +54,23 @@ def operations() -> None:
     name_service(here(), build_plan(city))
     files(
         name="monitoring daemons",
-        wanted=daemon_files(),
-        activate=["systemctl try-restart prometheus prometheus-alertmanager"],
+        wanted=daemon_files(secret_store(), here(), all_hosts(), days=190, gigabytes=20),
+        validate=VALID,
+        activate=[RESTART],
     )
     generated_settings(
         name="monitoring settings", made_from=digest(wheelhouse.release, inventory), node=host.name
     )
     files(
         name="services of the kit",
-        wanted=unit_files(2 * here().monitoring_interval),
-        validate=["systemd-analyze verify --man=no {root}/etc/systemd/system/*.service"],
+        wanted=[
+            *unit_files(2 * here().monitoring_interval),
+            *exporter_files(secret_store(), here(), ACCOUNT),
+        ],
+        validate=[
+            "systemd-analyze verify --man=no {root}/etc/systemd/system/*.service",
+            f"{CHECK} {{{EXPORTER_WEB}}} >/dev/null",
+        ],
         activate=["systemctl daemon-reload", f"systemctl try-restart {EXPORTER} {' '.join(TIMERS)}"],
     )
     units(

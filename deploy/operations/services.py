@@ -7,9 +7,11 @@ from pathlib import Path
 
 from deploy.here import render
 from deploy.hoststate.files import File
+from deploy.login.files import EXPORTER_AUTHORITY, EXPORTER_PASSWORD, EXPORTER_WEB
 from deploy.operations.inventory_copy import FOLDER
 from deploy.operations.kit import HOME
 from inventories.hosts import EXPORTER_PORT, HostData
+from inventories.monitoring import PROGRAMS, PROMETHEUS_PORT
 from inventories.records import Family
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -61,10 +63,23 @@ def ssh_files(hosts: Mapping[str, HostData], audit_key: bytes, known_hosts: str)
 def unit_files(interval: int) -> list[File]:
     """The units of the exporter, which probes every `interval` seconds, and of each check with its timer."""
     values = {"account": ACCOUNT, "home": HOME, "inventory": FOLDER, "records": RECORDS, "state": STATE}
+    web = {
+        "prometheus": f"https://[::1]:{PROMETHEUS_PORT}",
+        "user": PROGRAMS,
+        "authority": EXPORTER_AUTHORITY,
+        "password": EXPORTER_PASSWORD,
+        "web_config": EXPORTER_WEB,
+    }
     found = [
         File(
             f"/etc/systemd/system/{EXPORTER}",
-            render(TEMPLATES / "jizuo-exporter.service.j2", port=EXPORTER_PORT, interval=interval, **values),
+            render(
+                TEMPLATES / "jizuo-exporter.service.j2",
+                port=EXPORTER_PORT,
+                interval=interval,
+                **values,
+                **web,
+            ),
         )
     ]
     for check, rounds in CHECKS.items():

@@ -1,4 +1,4 @@
-"""What does the second Prometheus read? The same rules and targets as the first, as the kit's command writes them."""
+"""What do the second Prometheus and Alertmanager read? The same as the first, as the kit's command writes them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 
 from deploy.hoststate.files import File
+from deploy.login.files import prometheus_options
 from deploy.operations.inventory_copy import FOLDER as INVENTORY
 from deploy.operations.inventory_copy import inventory_files
-from deploy.operations.monitoring import PROMETHEUS_PORT, SETTINGS
+from deploy.operations.monitoring import SETTINGS
 from inventories.records import Management
 
 #: Of these Prometheus reads every file, so that none may be left from another city.
@@ -35,24 +36,15 @@ def settings(inventory: Path, management: Management, replica: str) -> list[File
         for file in inventory_files(inventory, management):
             (folder / Path(file.path).relative_to(INVENTORY)).write_bytes(file.data)
         command = [sys.executable, "-c", "import jizuo; jizuo.main()", "exporter", "prometheus-config"]
-        command += [str(folder), "--out", str(out), "--replica", replica]
+        command += [str(folder), "--out", str(out), "--replica", replica, *prometheus_options()]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_root())
         if done.returncode:
             raise ConfigurationError(done.stderr.strip() or done.stdout.strip())
         return [
             File(f"{SETTINGS}/{path.relative_to(out)}", path.read_bytes())
             for path in sorted(out.rglob("*"))
-            if path.is_file() and path.parent.name != "runbooks" and not path.name.startswith("alertmanager.")
+            if path.is_file() and path.parent.name != "runbooks" and path.suffix != ".arguments"
         ]
-
-
-def daemon() -> File:
-    """Prometheus's arguments: both families (the firewall says who may ask), a month of data."""
-    arguments = (
-        f"--web.listen-address=:{PROMETHEUS_PORT} --storage.tsdb.retention.time=31d "
-        "--storage.tsdb.retention.size=5GB"
-    )
-    return File("/etc/default/prometheus", f'ARGS="{arguments}"\n')
 
 
 def _root() -> Path:

@@ -1,7 +1,8 @@
-"""The deploy of the second watch: Prometheus on the off-site node, with the first one's rules and targets.
+"""The deploy of the second watch: Prometheus and Alertmanager on the off-site node, with the first ones' settings.
 
 A Prometheus that is lost with its data centre reports nothing. This one stands in another prefecture city,
-scrapes the same hosts, and evaluates the same rules; its series carry another `replica`.
+scrapes the same hosts, and evaluates the same rules; its series carry another `replica`. Both tell both
+Alertmanagers, which are one cluster: whichever is left notifies, and while both are there one does.
 """
 
 from __future__ import annotations
@@ -12,28 +13,40 @@ from typing import cast
 from pyinfra import host
 from pyinfra.api import deploy
 
-from deploy.here import here
+from deploy.here import all_hosts, here, secret_store
 from deploy.hoststate.files import files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
+from deploy.operations.monitoring import RESTART, VALID, daemon_files
 from deploy.pyinfra_inventory import deployed_city
-from deploy.watch.configuration import EXCLUSIVE, daemon, settings
+from deploy.watch.configuration import EXCLUSIVE, settings
 
 #: What the role installs; the mirror must hold these.
-PACKAGES = ("prometheus",)
+PACKAGES = ("prometheus", "prometheus-alertmanager")
 
 
 @deploy("watch")
 def watch() -> None:
-    """Prometheus, its settings checked by promtool before they take effect."""
+    """Prometheus and Alertmanager, their settings checked by their own tools before they take effect."""
     folder = cast(Path, host.data.get("inventory_folder"))
-    debian_packages(name="monitoring package", names=PACKAGES, without_starting=True)
-    files(name="monitoring daemon", wanted=[daemon()], activate=["systemctl try-restart prometheus"])
+    debian_packages(name="monitoring packages", names=PACKAGES, without_starting=True)
+    files(
+        name="monitoring daemons",
+        wanted=daemon_files(secret_store(), here(), all_hosts(), days=31, gigabytes=5),
+        validate=VALID,
+        activate=[RESTART],
+    )
     files(
         name="monitoring settings",
         wanted=settings(folder, deployed_city(folder).layout.management, here().name),
-        validate=["promtool check config {root}/etc/prometheus/prometheus.yml >/dev/null"],
-        activate=["! systemctl is-active -q prometheus || systemctl reload prometheus"],
+        validate=[
+            "promtool check config {root}/etc/prometheus/prometheus.yml >/dev/null",
+            "amtool check-config {/etc/prometheus/alertmanager.yml} >/dev/null",
+        ],
+        activate=[
+            f"! systemctl is-active -q {unit} || systemctl reload {unit}"
+            for unit in ("prometheus", "prometheus-alertmanager")
+        ],
         exclusive=EXCLUSIVE,
     )
-    units(name="monitoring service", running=["prometheus.service"])
+    units(name="monitoring services", running=["prometheus.service", "prometheus-alertmanager.service"])

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from exporters.access import Access, AccessError, access_options, access_or_refuse
+
 if TYPE_CHECKING:
     from exporters.snapshot import Inventory, Snapshot
     from exporters.status.summary import Summary
@@ -27,6 +29,8 @@ Examples:
   jizuo status inventories/lab
   jizuo status inventories/lab --records records --drills drills
   jizuo status --url http://[::1]:9910
+  jizuo status --url https://ops-1:9910 --ca authority.pem \\
+      --user operations --password-file password
   jizuo status inventories/lab --json | jq '.systems_down[].name'
 
 \b
@@ -53,8 +57,18 @@ Exit codes: 0 all well, 2 something is not, 1 something could not be read."""
     help="The folder of drill records.  [default: drills beside the records]",
 )
 @click.option("--url", default="", help="Ask this exporter instead; PATH is not needed then.")
+@access_options("", "the exporter's")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def status(path: Path | None, records: Path, drills: Path | None, url: str, as_json: bool) -> None:
+def status(
+    path: Path | None,
+    records: Path,
+    drills: Path | None,
+    url: str,
+    ca: str,
+    user: str,
+    password_file: str,
+    as_json: bool,
+) -> None:
     """Say on one screen how the city of the inventory PATH stands."""
     import msgspec
 
@@ -62,7 +76,7 @@ def status(path: Path | None, records: Path, drills: Path | None, url: str, as_j
     from exporters.status.terminal import lines
 
     if url:
-        summary = _asked(url)
+        summary = _asked(url, access_or_refuse("", ca, user, password_file))
     elif path is not None:
         summary = _read(path, records, drills or records.parent / "drills")
     else:
@@ -79,7 +93,7 @@ def status(path: Path | None, records: Path, drills: Path | None, url: str, as_j
     sys.exit(summary.exit_code)
 
 
-def _asked(url: str) -> Summary:
+def _asked(url: str, access: Access) -> Summary:
     """The summary of a running exporter."""
     import msgspec
 
@@ -89,11 +103,14 @@ def _asked(url: str) -> Summary:
     if not where.startswith(("http://", "https://")):
         raise click.UsageError(f"--url {url}: write http://HOST:PORT or https://HOST:PORT")
     try:
-        with urllib.request.urlopen(where, timeout=_TIMEOUT) as answer:  # noqa: S310 - the scheme was checked
+        request = urllib.request.Request(where, headers=access.headers())  # noqa: S310 - the scheme was checked
+        with urllib.request.urlopen(request, timeout=_TIMEOUT, context=access.context()) as answer:  # noqa: S310
             return msgspec.json.decode(answer.read(), type=Summary)
     except urllib.error.HTTPError as error:
-        hint = "; it wants a password: ask on its own host, or read --records" if error.code == 401 else ""
+        hint = "; it wants a login: give --user and --password-file" if error.code == 401 else ""
         raise click.ClickException(f"{where}: {error.code} {error.reason}{hint}") from error
+    except AccessError as error:
+        raise click.ClickException(str(error)) from error
     except (OSError, ValueError) as error:
         why = getattr(error, "reason", None) or error
         raise click.ClickException(f"{where}: {why}; does `jizuo exporter all` run there?") from error

@@ -162,7 +162,7 @@ def test_certificates_are_made_once_and_again_for_other_addresses(tmp_path: Path
     first = server_certificate(store, "backup-1", ["backup-1"], ["198.18.137.2"])
     assert server_certificate(store, "backup-1", ["backup-1"], ["198.18.137.2"]) == first
     assert server_certificate(store, "backup-1", ["backup-1"], ["198.18.137.3"]) != first
-    (tmp_path / "secrets" / AUTHORITY).unlink()
+    (tmp_path / "secrets" / AUTHORITY.secret).unlink()
     assert server_certificate(store, "backup-1", ["backup-1"], ["198.18.137.2"]) != first
 
 
