@@ -11,14 +11,15 @@ from zoneinfo import ZoneInfo
 from checks.drills.definition import ALL_STAGES, SHARED, Definition, DrillError, playbook
 from inventories.backups.records import BackupPolicy
 from inventories.cells import seconds
+from inventories.monitoring import PROMETHEUS_PORT
 from inventories.plan import build_plan
 from inventories.records import City, Family, NodeRole, System
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The groups that the kit adds for its own stages: where the city's Prometheus is, and where the alert is waited for.
 OPERATIONS, MONITORING = "operations", "monitoring"
-#: Prometheus as its own host reaches it.
-PROMETHEUS = "http://[::1]:9090"
+#: Prometheus as its own host reaches it; alert.py knows where a host keeps the login.
+PROMETHEUS = f"https://[::1]:{PROMETHEUS_PORT}"
 #: What the kit gives the playbooks; a drill's own variables have other names. authoring.md explains each.
 GIVEN = (
     "addresses", "detection", "drill", "inventory", "jizuo", "kit", "moments", "node_addresses", "nodes",

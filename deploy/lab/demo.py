@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,10 +29,14 @@ from deploy.lab.image import build_image
 from deploy.lab.keys import private_write
 from deploy.lab.machine import LAB_PROGRAMS, check_root, install, missing_packages
 from deploy.lab.run import LabError
+from deploy.login.asking import ask
+from deploy.login.keys import login
 from deploy.operations.supplies import fetch_supplies
+from deploy.secrets import SecretStore
 from inventories.allocation import PlanError
 from inventories.hosts import EXPORTER_PORT
 from inventories.load import load_city
+from inventories.monitoring import PROMETHEUS_PORT
 from inventories.plan import build_plan
 from inventories.problems import InventoryError
 from inventories.records import Family, Management, NodeRole, Plane
@@ -304,14 +307,18 @@ class Demo:
         assert self.lab is not None  # noqa: S101 - as above
         node = self.operations()
         address = self.lab.record.hosts[node][1]
-        self.figures.prometheus_url = f"http://[{address}]:9090"
-        self.figures.status_page_url = f"http://[{address}]:{EXPORTER_PORT}/"
+        self.figures.prometheus_url = f"https://[{address}]:{PROMETHEUS_PORT}"
+        self.figures.status_page_url = f"https://[{address}]:{EXPORTER_PORT}/"
+        reader = login(SecretStore(self.lab.places.state / "secrets"))
+        self.figures.monitoring_user = reader.user
+        self.figures.monitoring_password_file = str(reader.password_file)
+        self.figures.monitoring_authority = str(reader.ca)
         # The checks of the operations node run every few minutes; the page shall show what this run did.
         for check in ("backup", "security"):
             self.check_on_operations(check)
 
         def targets() -> list[dict[str, Any]]:
-            answer = json.loads(fetch(f"{self.figures.prometheus_url}/api/v1/targets?state=active"))
+            answer = json.loads(ask(f"{self.figures.prometheus_url}/api/v1/targets?state=active", reader))
             found: list[dict[str, Any]] = answer["data"]["activeTargets"]
             return found
 
@@ -323,7 +330,7 @@ class Demo:
                 self.not_well(
                     "monitoring", f"{target['scrapeUrl']}: {target['lastError'] or target['health']}"
                 )
-        page = fetch(self.figures.status_page_url).decode()
+        page = ask(self.figures.status_page_url, reader).decode()
         if "宜春" not in page:
             raise LabError(f"the status page at {self.figures.status_page_url} does not name the city")
 
@@ -336,13 +343,6 @@ def nodes_of(lab: labs.Lab, systems: tuple[str, ...]) -> list[str]:
 def failing(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The records that are findings, or could not be had."""
     return [record for record in records if record["status"] in ("fail", "error")]
-
-
-def fetch(url: str) -> bytes:
-    """The body of a page of the lab's own hosts; waits up to 10 s."""
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - http, the lab's own addresses
-        body: bytes = answer.read()
-    return body
 
 
 def wait_for(ask: Callable[[], Any], enough: Callable[[Any], bool], seconds: float) -> Any:

@@ -68,6 +68,10 @@ class Figures(msgspec.Struct):
     prometheus_targets_total: int = 0
     prometheus_url: str = ""
     status_page_url: str = ""
+    #: How a person reads both: who logs in, the files of the password and of the authority of their certificates.
+    monitoring_user: str = ""
+    monitoring_password_file: str = ""
+    monitoring_authority: str = ""
     total_seconds: float = 0.0
     reasons: list[str] = msgspec.field(default_factory=list)
 
@@ -75,6 +79,14 @@ class Figures(msgspec.Struct):
 def lost(figures: Figures, packets: int) -> str:
     """Lost packets, and the time for which nothing passed, in milliseconds."""
     return f"{packets} packets, {packets * figures.failover_interval_seconds * 1000:.0f} ms"
+
+
+def _login(figures: Figures) -> str:
+    """How a person reads both pages."""
+    return (
+        f"user {figures.monitoring_user}, password in {figures.monitoring_password_file}, certificates of "
+        f"{figures.monitoring_authority}"
+    )
 
 
 def print_figures(figures: Figures, *, kept: bool) -> None:
@@ -111,6 +123,7 @@ def print_figures(figures: Figures, *, kept: bool) -> None:
         ("Prometheus targets up", f"{figures.prometheus_targets_up} of {figures.prometheus_targets_total}"),
         ("Prometheus", figures.prometheus_url if kept else f"{figures.prometheus_url} (gone: use --keep)"),
         ("status page", figures.status_page_url if kept else f"{figures.status_page_url} (gone: use --keep)"),
+        *([("login", _login(figures))] if kept else []),
         ("total", f"{figures.total_seconds:.0f} s"),
     ]
     for name, value in rows:

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from deploy.lab import lab as labs
+from deploy.login.asking import ask
+from deploy.login.keys import login
+from deploy.secrets import SecretStore
 from inventories.records import Management
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +98,11 @@ def lab(request: pytest.FixtureRequest) -> labs.Lab:
         return labs.open_lab(LENT)
     demo: DemoRun = request.getfixturevalue("demo")
     return demo.lab
+
+
+def read(lab: labs.Lab, url: str) -> bytes:
+    """What a daemon of monitoring answers to the login of people."""
+    return ask(url, login(SecretStore(lab.places.state / "secrets")))
 
 
 Execute = Callable[..., "subprocess.CompletedProcess[str]"]

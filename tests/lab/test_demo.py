@@ -6,11 +6,10 @@ import csv
 import json
 import subprocess
 import time
-import urllib.request
 
 from inventories.records import Family
 
-from .conftest import PYINFRA, ROOT, DemoRun, Execute, jizuo
+from .conftest import PYINFRA, ROOT, DemoRun, Execute, jizuo, read
 
 #: The names that programs rely on.
 NAMES = {
@@ -85,8 +84,8 @@ def test_prometheus_knows_what_the_demo_says(demo: DemoRun) -> None:
     # Hosts that other tests killed a moment ago are scraped again within an interval.
     deadline = time.monotonic() + 60
     while True:
-        with urllib.request.urlopen(f"http://[{address}]:9090/api/v1/query?query=up", timeout=10) as answer:
-            up = [sample["value"][1] for sample in json.load(answer)["data"]["result"]]
+        answer = read(demo.lab, f"https://[{address}]:9090/api/v1/query?query=up")
+        up = [sample["value"][1] for sample in json.loads(answer)["data"]["result"]]
         if set(up) == {"1"} or time.monotonic() > deadline:
             break
         time.sleep(2)
@@ -97,8 +96,7 @@ def test_prometheus_knows_what_the_demo_says(demo: DemoRun) -> None:
 def test_status_page_names_the_city_over_both_families(demo: DemoRun) -> None:
     ipv4, ipv6 = demo.lab.record.hosts["ops-1"]
     for host in (ipv4, f"[{ipv6}]"):
-        with urllib.request.urlopen(f"http://{host}:9910/", timeout=10) as answer:
-            assert "宜春市" in answer.read().decode()
+        assert "宜春市" in read(demo.lab, f"https://{host}:9910/").decode()
 
 
 def test_no_host_can_reach_beyond_the_lab(demo: DemoRun, on: Execute) -> None:

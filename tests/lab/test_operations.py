@@ -18,7 +18,7 @@ from deploy.mirror_key import mirror_public_key
 from deploy.secrets import SecretStore
 from inventories.records import Family
 
-from .conftest import Execute
+from .conftest import Execute, read
 
 Deploy = Callable[..., tuple[int, dict[str, Any]]]
 OPS = "ops-1"
@@ -154,8 +154,8 @@ def test_edited_settings_and_a_broken_release_are_made_right(
     healed = changed(deploy_json, "operations")
     assert healed == ["operations | kit", "operations | inventory", "operations | monitoring settings"]
     assert on(OPS, "ls", "/etc/prometheus/rules", "/etc/jizuo/inventory").stdout.count("stray") == 0
-    rules = urllib.request.urlopen(f"http://[{lab.record.hosts[OPS][1]}]:9090/api/v1/rules", timeout=10)
-    groups = [group["name"] for group in json.load(rules)["data"]["groups"]]
+    rules = read(lab, f"https://[{lab.record.hosts[OPS][1]}]:9090/api/v1/rules")
+    groups = [group["name"] for group in json.loads(rules)["data"]["groups"]]
     assert "jizuo-availability" in groups
     assert on(OPS, "systemctl", "is-active", "jizuo-exporter", "prometheus", "prometheus-alertmanager", "nsd")
 

@@ -15,7 +15,7 @@ import pytest
 
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
-from tests.lab.conftest import ROOT, Execute
+from tests.lab.conftest import ROOT, Execute, read
 
 DRILL = "restore-system-offsite"
 DATA = "/srv/systems/yichun-gov-service-net"
@@ -220,23 +220,25 @@ def test_a_city_with_a_critical_alert_is_refused(lab: Lab, on: Execute, records:
     place = "/etc/prometheus/rules/drill-test.yml"
     on("ops-1", "sh", "-c", f"cat >{place} && systemctl reload prometheus", input=rule)
     try:
-        until(on, "firing")
+        until(lab, "firing")
         refused = drill(lab, "run", DRILL, "--yes", "--healthy-within", "0", "--records", str(records))
     finally:
         on("ops-1", "sh", "-c", f"rm {place} && systemctl reload prometheus")
-        until(on, "")
+        until(lab, "")
     assert refused.returncode == 1
     assert "the city is not healthy: DrillTest" in refused.stderr
     assert not records.exists() or not list(records.glob("*.json"))
 
 
-def until(on: Execute, state: str) -> None:
+def until(lab: Lab, state: str) -> None:
     """Wait until the rule of the test above is in a state, as Prometheus itself says."""
-    ask = (
-        "import json, urllib.request as r; print(*[a['state'] for a in json.load(r.urlopen("
-        "'http://[::1]:9090/api/v1/alerts'))['data']['alerts'] if a['labels']['alertname'] == 'DrillTest'])"
-    )
+
+    def states() -> list[str]:
+        answer = json.loads(read(lab, f"https://[{lab.record.hosts['ops-1'][1]}]:9090/api/v1/alerts"))
+        alerts = answer["data"]["alerts"]
+        return [alert["state"] for alert in alerts if alert["labels"]["alertname"] == "DrillTest"]
+
     deadline = time.monotonic() + 60
-    while on("ops-1", "python3", "-c", ask).stdout.strip() != state:
+    while " ".join(states()) != state:
         assert time.monotonic() < deadline, f"the rule is not {state or 'gone'}"
         time.sleep(1)

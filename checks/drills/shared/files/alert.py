@@ -7,16 +7,24 @@ alert.py wait URL SECONDS STATE SINCE ALERT LABELS
     waits until an alert of that name and those labels (a JSON object), which began after SINCE (ISO 8601), is in STATE
     (`pending` or `firing`), and prints by Prometheus's own clock when it became pending (`drill-moment noticed`) and
     when it fired (`drill-moment detected`); exit 1 after SECONDS.
+alert.py targets URL SECONDS
+    waits until every target is up; exit 1 after SECONDS.
+
+An https URL is asked with the login of the kit's programs, which this host keeps in the files below.
 """
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import ssl
 import sys
 import time
 import urllib.parse
 import urllib.request
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 INTERVAL = 1.0
@@ -28,10 +36,22 @@ STALE = 120.0
 CLOCKS = 2.0
 
 
+#: Where the deploy left the authority and the login (inventories/monitoring.py); the environment may name others.
+AUTHORITY = os.environ.get("JIZUO_MONITORING_CA", "/etc/jizuo/monitoring/authority.pem")
+USER = os.environ.get("JIZUO_MONITORING_USER", "jizuo")
+PASSWORD = os.environ.get("JIZUO_MONITORING_PASSWORD_FILE", "/etc/jizuo/monitoring/password")
+
+
 def ask(url: str, path: str, **parameters: str) -> Any:
     """The data of an answer of Prometheus's API."""
     query = urllib.parse.urlencode(parameters)
-    with urllib.request.urlopen(f"{url}/api/v1/{path}?{query}", timeout=PATIENCE) as answer:  # noqa: S310 - its own
+    request = urllib.request.Request(f"{url}/api/v1/{path}?{query}")  # noqa: S310 - its own
+    trusted = None
+    if url.startswith("https://"):
+        trusted = ssl.create_default_context(cafile=AUTHORITY)
+        login = f"{USER}:{Path(PASSWORD).read_text(encoding='utf-8').strip()}"
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    with urllib.request.urlopen(request, timeout=PATIENCE, context=trusted) as answer:  # noqa: S310
         return json.load(answer)["data"]
 
 
@@ -126,6 +146,29 @@ def wait(url: str, seconds: str, state: str, since: str, name: str, labels: str)
         time.sleep(INTERVAL)
 
 
+def targets(url: str, seconds: str) -> int:
+    """Wait until every target is up."""
+    until, said = time.monotonic() + float(seconds), ""
+    while True:
+        try:
+            found = ask(url, "targets", state="active")["activeTargets"]
+            down = [
+                f"{one['labels'].get('job')} {one['labels'].get('instance')}"
+                for one in found
+                if one["health"] != "up"
+            ]
+            if found and not down:
+                print(f"{len(found)} targets, all up")
+                return 0
+            said = f"not up: {', '.join(sorted(down))}" if found else "Prometheus has no targets"
+        except (OSError, ValueError, KeyError) as error:
+            said = f"Prometheus at {url} does not answer: {error}"
+        if time.monotonic() > until:
+            print(said, file=sys.stderr)
+            return 1
+        time.sleep(INTERVAL)
+
+
 def fired(url: str, wanted: dict[str, str], noticed: float) -> float:
     """When the alert fired: the first sample that says so; now, where it has not been written yet."""
     matchers = ",".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in wanted.items())
@@ -137,4 +180,4 @@ def fired(url: str, wanted: dict[str, str], noticed: float) -> float:
 
 if __name__ == "__main__":
     verb, *arguments = sys.argv[1:]
-    sys.exit(healthy(*arguments) if verb == "healthy" else wait(*arguments))
+    sys.exit({"healthy": healthy, "wait": wait, "targets": targets}[verb](*arguments))

@@ -1,8 +1,10 @@
 """Is a system served, as a client of the extranet sees it? Runs on the client: needs no more than python3-minimal.
 
-watch.py poll FILE SECONDS DIGEST NAME=HOST:PORT/PATH=ADDRESS4,ADDRESS6 ...
+watch.py poll FILE SECONDS DIGEST NAME=HOST:PORT/PATH=ADDRESS4,ADDRESS6[=AUTHORITY] ...
     asks every target over each family 5 times a second and appends a line to FILE at each change:
-    `TIME NAME FAMILY serving|failing REASON`. Serving means: status 200 and the content of that SHA-256.
+    `TIME NAME FAMILY serving|failing REASON`. Serving means: status 200 and the content of that SHA-256; another
+    status where DIGEST is written `STATUS:SHA256`. With the file of an AUTHORITY the target is asked over TLS, and its
+    certificate has to be of that authority and of the address.
 watch.py wait FILE SECONDS NAME serving|failing MOMENT
     waits until FILE says so of NAME in both families and prints when it came to that; exit 1 if it does not.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -34,17 +37,31 @@ class Target(NamedTuple):
     host: str
     port: int
     path: str
+    authority: str = ""
+
+
+def connect(target: Target) -> socket.socket:
+    """A connection to the target, over TLS where it has an authority."""
+    family = socket.AF_INET6 if target.family == "ipv6" else socket.AF_INET
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(PATIENCE)
+        connection.connect((target.address, target.port))
+        if target.authority:
+            trusted = ssl.create_default_context(cafile=target.authority)
+            connection = trusted.wrap_socket(connection, server_hostname=target.address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def ask(target: Target, digest: str) -> str:
     """An empty string when the right content came, or why not."""
-    family = socket.AF_INET6 if target.family == "ipv6" else socket.AF_INET
     request = f"GET {target.path} HTTP/1.0\r\nHost: {target.host}\r\nConnection: close\r\n\r\n"
     answer = b""
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as connection:
-            connection.settimeout(PATIENCE)
-            connection.connect((target.address, target.port))
+        with connect(target) as connection:
             connection.sendall(request.encode())
             while chunk := connection.recv(65536):
                 answer += chunk
@@ -52,7 +69,8 @@ def ask(target: Target, digest: str) -> str:
         return error.strerror or str(error)
     head, _, body = answer.partition(b"\r\n\r\n")
     status = head.split(b" ", 2)[1:2]
-    if status != [b"200"]:
+    expected, _, digest = digest.rpartition(":")
+    if status != [(expected or "200").encode()]:
         return f"status {status[0].decode('ascii', 'replace') if status else 'none'}"
     return "" if hashlib.sha256(body).hexdigest() == digest else "other content"
 
@@ -79,11 +97,11 @@ def poll(file: str, seconds: str, digest: str, *targets: str) -> int:
     until, lock, threads = time.monotonic() + float(seconds), threading.Lock(), []
     with Path(file).open("a", encoding="utf-8") as log:
         for text in targets:
-            name, url, addresses = text.split("=")
+            name, url, addresses, authority = [*text.split("="), ""][:4]
             place, _, path = url.partition("/")
             host, _, port = place.partition(":")
             for family, address in zip(("ipv4", "ipv6"), addresses.split(","), strict=True):
-                target = Target(name, family, address, host, int(port), f"/{path}")
+                target = Target(name, family, address, host, int(port), f"/{path}", authority)
                 threads.append(threading.Thread(target=watch, args=(target, digest, until, log, lock)))
                 threads[-1].start()
         for thread in threads:
