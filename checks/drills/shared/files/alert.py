@@ -23,6 +23,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -180,4 +181,5 @@ def fired(url: str, wanted: dict[str, str], noticed: float) -> float:
 
 if __name__ == "__main__":
     verb, *arguments = sys.argv[1:]
-    sys.exit({"healthy": healthy, "wait": wait, "targets": targets}[verb](*arguments))
+    verbs: dict[str, Callable[..., int]] = {"healthy": healthy, "wait": wait, "targets": targets}
+    sys.exit(verbs[verb](*arguments))
