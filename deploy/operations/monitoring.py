@@ -35,6 +35,8 @@ from inventories.records import Family
 
 #: Where Debian's packages read their settings.
 SETTINGS = "/etc/prometheus"
+#: Of an inventory's folder: who is told of alerts, by mail and webhook. Without it nobody is.
+CONTACTS = "contacts.toml"
 _STAMP = f"{SETTINGS}/.jizuo"
 
 
@@ -106,7 +108,10 @@ trap 'exit 129' HUP INT TERM
 mkdir "$stage/new" "$stage/old"
 chown {ACCOUNT} "$stage/new"
 chmod 755 "$stage"
-runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} \\
+# The office's own file, which a city may have beside its inventory: who is told of alerts.
+set --
+[ ! -e {FOLDER}/{CONTACTS} ] || set -- --contacts {FOLDER}/{CONTACTS}
+runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} "$@" \\
     --replica {shlex.quote(node)} {" ".join(map(shlex.quote, prometheus_options()))} \\
     --out "$stage/new" >&2 </dev/null
 chown -R root:root "$stage/new"

@@ -11,7 +11,7 @@ from deploy.hoststate.files import File
 from deploy.login.files import prometheus_options
 from deploy.operations.inventory_copy import FOLDER as INVENTORY
 from deploy.operations.inventory_copy import inventory_files
-from deploy.operations.monitoring import SETTINGS
+from deploy.operations.monitoring import CONTACTS, SETTINGS
 from inventories.records import Management
 
 #: Of these Prometheus reads every file, so that none may be left from another city.
@@ -37,6 +37,8 @@ def settings(inventory: Path, management: Management, replica: str) -> list[File
             (folder / Path(file.path).relative_to(INVENTORY)).write_bytes(file.data)
         command = [sys.executable, "-c", "import jizuo; jizuo.main()", "exporter", "prometheus-config"]
         command += [str(folder), "--out", str(out), "--replica", replica, *prometheus_options()]
+        if (folder / CONTACTS).exists():
+            command += ["--contacts", str(folder / CONTACTS)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_root())
         if done.returncode:
             raise ConfigurationError(done.stderr.strip() or done.stdout.strip())

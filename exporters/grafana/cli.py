@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from exporters.access import access_options, access_or_refuse
+
 
 @click.command(
     "dashboards",
@@ -14,7 +16,9 @@ import click
 Examples:
   jizuo exporter dashboards --out /tmp/grafana
   jizuo exporter dashboards --out /tmp/grafana --dry \\
-      --prometheus-url 'http://[2001:db8:ff00::b]:9090'
+      --prometheus-url 'https://[2001:db8:ff00::b]:9090' \\
+      --ca /etc/grafana/jizuo-authority.pem \\
+      --user operations --password-file /etc/grafana/jizuo-password
 
 \b
 Copy provisioning/ into /etc/grafana/ and dashboards/ into
@@ -37,15 +41,18 @@ pending, 1 failed.""",
     show_default=True,
     help="Where Grafana reaches Prometheus.",
 )
+@access_options("", "Prometheus's")
 @click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
-def dashboards(folder: Path, prometheus_url: str, dry: bool, as_json: bool) -> None:
+def dashboards(
+    folder: Path, prometheus_url: str, ca: str, user: str, password_file: str, dry: bool, as_json: bool
+) -> None:
     """Write dashboards for those who have a Grafana; the status page needs none."""
     from exporters.grafana.dashboards import dashboard_files
     from exporters.prometheus_cli import print_files
     from exporters.write_files import differing, write_files
 
-    files = dashboard_files(prometheus_url)
+    files = dashboard_files(prometheus_url, access_or_refuse("", ca, user, password_file))
     try:
         changed = differing(folder, files) if dry else write_files(folder, files)
     except OSError as error:

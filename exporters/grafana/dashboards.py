@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
+from exporters.access import PLAIN, Access
+
 DASHBOARDS_FILE = Path(__file__).parent / "dashboards.toml"
 #: The version of the dashboard model that is written; newer Grafanas migrate it when they read it (Grafana 10 to 12).
 SCHEMA_VERSION = 39
@@ -51,7 +53,7 @@ def read_dashboards() -> dict[str, Dashboard]:
     return msgspec.toml.decode(DASHBOARDS_FILE.read_bytes(), type=dict[str, Dashboard])
 
 
-def dashboard_files(prometheus_url: str) -> dict[str, bytes]:
+def dashboard_files(prometheus_url: str, access: Access = PLAIN) -> dict[str, bytes]:
     """Every file below the folder that is written: dashboards, and how Grafana finds them and Prometheus."""
     files = {
         f"dashboards/jizuo-{name}.json": (
@@ -60,6 +62,7 @@ def dashboard_files(prometheus_url: str) -> dict[str, bytes]:
         for name, one in read_dashboards().items()
     }
     source = {"name": "jizuo", "access": "proxy", "url": prometheus_url, "isDefault": True, **_SOURCE}
+    source |= _reached(access)
     provider = {
         "name": "jizuo",
         "folder": "基座",
@@ -71,6 +74,19 @@ def dashboard_files(prometheus_url: str) -> dict[str, bytes]:
         "provisioning/datasources/jizuo.yaml": _yaml({"apiVersion": 1, "datasources": [source]}),
         "provisioning/dashboards/jizuo.yaml": _yaml({"apiVersion": 1, "providers": [provider]}),
     }
+
+
+def _reached(access: Access) -> dict[str, Any]:
+    """How Grafana reaches Prometheus: it reads the files itself, when it starts."""
+    found: dict[str, Any] = {}
+    secret: dict[str, str] = {}
+    if access.ca:
+        found["jsonData"] = {"tlsAuthWithCACert": True}
+        secret["tlsCACert"] = f"$__file{{{access.ca}}}"
+    if access.user:
+        found |= {"basicAuth": True, "basicAuthUser": access.user}
+        secret["basicAuthPassword"] = f"$__file{{{access.password_file}}}"
+    return found | ({"secureJsonData": secret} if secret else {})
 
 
 def dashboard_model(name: str, dashboard: Dashboard) -> dict[str, Any]:

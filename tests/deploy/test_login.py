@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,8 @@ from deploy.login.asking import ask
 from deploy.login.keys import Login, login, password, server
 from deploy.operations.monitoring import daemon_files
 from deploy.secrets import SecretStore
+from exporters.access import Access
+from exporters.history import HistoryLoop
 from exporters.web.configuration import read_web_config
 from exporters.web.tls import server_context
 from inventories import monitoring
@@ -131,6 +135,24 @@ def test_people_and_programs_log_in_and_nobody_else(root: Path, store: SecretSto
         watched = watch(tmp_path, url, people.ca)
         assert "serving" in watched and "failing" not in watched, watched
         assert "CERTIFICATE_VERIFY_FAILED" in watch(tmp_path / "other", url, other.ca)
+
+
+def test_the_kit_s_own_readers_log_in(root: Path) -> None:
+    """The status page's history asks as the exporter's unit says it: files, and no password in its settings."""
+    reached = Access(
+        f"{root}{files.EXPORTER_AUTHORITY}", monitoring.PROGRAMS, f"{root}{files.EXPORTER_PASSWORD}"
+    )
+    with prometheus(root, files.PROMETHEUS_WEB) as url:
+        for access, said in (
+            (reached, "尚无可用率历史"),
+            (reached._replace(user=""), "wants a login"),
+            (reached._replace(ca=""), "CERTIFICATE_VERIFY_FAILED"),
+            (reached._replace(password_file="/nowhere"), "/nowhere: no password"),
+        ):
+            history = HistoryLoop(url, lambda: UTC, access)
+            asyncio.run(history.ask())
+            assert said in history.reading.message, history.reading.message
+            assert (history.reading.trouble is None) == (access is reached)
 
 
 def watch(folder: Path, url: str, authority: Path) -> str:
