@@ -15,6 +15,7 @@ from deploy.operations.names import ZONES
 from deploy.operations.repository import description
 from deploy.operations.wheelhouse import Wheel, Wheelhouse
 from deploy.secrets import SecretStore
+from deploy.watch import role as watch_role
 from tests.deploy.fake_hosts import LAB, FakeCity
 
 OPS = "@fake/ops-1"
@@ -142,3 +143,21 @@ def test_a_changed_system_reaches_the_host(city: FakeCity, tmp_path: Path) -> No
     assert len(sent) == 2
     assert "/etc/jizuo/inventory/systems.csv" in sent[0]
     assert "prometheus-config" in sent[1]
+
+
+def test_the_second_watch_gets_the_same_alerting_and_then_nothing(city: FakeCity, tmp_path: Path) -> None:
+    """Prometheus and Alertmanager in the other city; whom alerts go to follows from the file beside the inventory."""
+    city.run(watch_role.watch, "offsite-1")
+    files = city.files["@fake/offsite-1"]
+    prometheus = files["/etc/prometheus/prometheus.yml"].data.decode()
+    assert "replica: offsite-1" in prometheus
+    assert "/etc/jizuo/monitoring/client.pem" in prometheus
+    assert "webhook" not in files["/etc/prometheus/alertmanager.yml"].data.decode()
+    assert city.run(watch_role.watch, "offsite-1") == {}
+    assert city.asked["@fake/offsite-1"] <= 8
+    told = copytree(LAB, tmp_path / "told")
+    (told / "contacts.toml").write_text('[operations]\nwebhook = "https://duty.yichun.example/alerts"\n')
+    sent = city.run(watch_role.watch, "offsite-1", inventory=told)["@fake/offsite-1"]
+    assert len(sent) == 1, "the settings, and no daemon's arguments or keys"
+    told_to = city.files["@fake/offsite-1"]["/etc/prometheus/alertmanager.yml"].data.decode()
+    assert "https://duty.yichun.example/alerts" in told_to
