@@ -68,13 +68,19 @@ def daemon_files(
     They listen in both families (the firewall says who may ask); Prometheus keeps data for so many days and no more
     than so many gigabytes. Of `hosts`, all of the city, those with an Alertmanager are one cluster.
     """
+    # Alerts carry these URLs; left to themselves the daemons would write http, TLS or not.
+    mine = "--web.external-url=https://{fqdn}:{port}/"
     prometheus = (
         f"--web.listen-address=:{PROMETHEUS_PORT} --web.config.file={PROMETHEUS_WEB} "
+        f"{mine.format(fqdn=data.fqdn, port=PROMETHEUS_PORT)} "
         f"--storage.tsdb.retention.time={days}d --storage.tsdb.retention.size={gigabytes}GB"
     )
     peers = {name: one.management[Family.IPV6] for name, one in hosts.items() if one.role in WATCHING}
     cluster = " ".join(cluster_arguments(peers, data.name, CLUSTER_TLS))
-    alertmanager = f"--web.listen-address=:{ALERTMANAGER_PORT} --web.config.file={ALERTMANAGER_WEB} {cluster}"
+    alertmanager = (
+        f"--web.listen-address=:{ALERTMANAGER_PORT} --web.config.file={ALERTMANAGER_WEB} "
+        f"{mine.format(fqdn=data.fqdn, port=ALERTMANAGER_PORT)} {cluster}"
+    )
     return [
         *watching_files(store, data),
         File("/etc/default/prometheus", f'ARGS="{prometheus}"\n'),
