@@ -22,6 +22,7 @@ GROUPS = {
     NodeRole.OFFSITE: "offsite",
     NodeRole.ROUTER: "routers",
     NodeRole.CLOUD: "cloud",
+    NodeRole.AGENT: "agents",
     NodeRole.CLIENT: "clients",
 }
 

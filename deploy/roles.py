@@ -18,4 +18,5 @@ ROLES: dict[str, frozenset[NodeRole]] = {
     "backup": frozenset({NodeRole.CLOUD, NodeRole.BACKUP, NodeRole.OFFSITE}),
     "operations": frozenset({NodeRole.OPERATIONS}),
     "watch": frozenset({NodeRole.OFFSITE}),
+    "county": frozenset({NodeRole.AGENT}),
 }

@@ -11,6 +11,7 @@ import os
 from deploy.backup.role import backup
 from deploy.base.role import base
 from deploy.cloud.role import cloud
+from deploy.county.role import county
 from deploy.database.role import database
 from deploy.extranet.role import extranet
 from deploy.here import here
@@ -46,3 +47,5 @@ if has("operations"):
     operations()
 if has("watch"):
     watch()
+if has("county"):
+    county()

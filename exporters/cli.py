@@ -13,6 +13,7 @@ import click
 
 from exporters.access import access_options, access_or_refuse
 from exporters.grafana.cli import dashboards
+from exporters.agent_cli import agent_config
 from exporters.prometheus_cli import prometheus_config
 from exporters.shards import NO_COUNTY, WHOLE, Shard, parse_shard
 from exporters.sizing_cli import sizing
@@ -275,5 +276,6 @@ def _say(urls: list[str]) -> None:
 
 
 exporter.add_command(prometheus_config)
+exporter.add_command(agent_config)
 exporter.add_command(dashboards)
 exporter.add_command(sizing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +55,7 @@ class Settings(NamedTuple):
         replica: The node that the files are for, and its Prometheus's name among several that watch the same: an
             operations node, or one elsewhere; it may be left out where there is one only.
         runbook_url: Where runbooks are served, without the name of the alert; empty for the exporter's own pages.
+        storage_url: Where samples are written to for long keeping (Prometheus's remote write); empty for nowhere.
     """
 
     family: Family = Family.IPV6
@@ -69,6 +70,7 @@ class Settings(NamedTuple):
     objectives: Mapping[str, Objective] = read_objectives()
     replica: str = ""
     runbook_url: str = ""
+    storage_url: str = ""
 
 
 class NodeError(ValueError):
@@ -87,17 +89,17 @@ def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, byt
     watching = {node.id: str(plan.management(node.id, settings.family)) for node in _watching(city)}
     own = _own_node(list(addresses), settings.replica)
     files = {
-        "prometheus.yml": _yaml(prometheus_config(city, settings, list(groups))),
-        "alertmanager.yml": _yaml(alertmanager_config(settings.contacts)),
-        "alertmanager.arguments": _lines(cluster_arguments(watching, own, settings.cluster_tls)),
+        "prometheus.yml": as_yaml(prometheus_config(city, settings, list(groups))),
+        "alertmanager.yml": as_yaml(alertmanager_config(settings.contacts)),
+        "alertmanager.arguments": as_lines(cluster_arguments(watching, own, settings.cluster_tls)),
     }
     for job, targets in groups.items():
-        files[f"{TARGET_FOLDER}/{job}.json"] = _json(targets)
+        files[f"{TARGET_FOLDER}/{job}.json"] = as_json(targets)
     url = settings.runbook_url or _runbook_url(
         addresses.get(own) or next(iter(addresses.values()), "localhost"), settings
     )
     for name, rules in rule_documents(settings.objectives).items():
-        files[f"{RULE_FOLDER}/{name}"] = _yaml(with_runbooks(paced(rules, settings.interval), url))
+        files[f"{RULE_FOLDER}/{name}"] = as_yaml(with_runbooks(paced(rules, settings.interval), url))
     for alert, page in runbook_pages().items():
         files[f"{RUNBOOK_FOLDER}/{alert}.html"] = page.encode()
     return files
@@ -121,6 +123,9 @@ def groups_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, li
         job: service_groups(operations if job == "jizuo" else _watching(city), address, port)
         for job, port in ports.items()
     }
+    agents = [node for node in city.nodes.values() if node.role is NodeRole.AGENT]
+    if agents:
+        groups["agent"] = host_groups(agents, address, settings.prometheus_port, where)
     return groups
 
 
@@ -234,6 +239,7 @@ def prometheus_config(city: City, settings: Settings, jobs: list[str]) -> dict[s
             ],
         },
         "scrape_configs": [scrape_config(job, settings.access) for job in jobs],
+        **({"remote_write": [{"url": settings.storage_url, "name": "storage"}]} if settings.storage_url else {}),
     }
 
 
@@ -244,8 +250,8 @@ def external_labels(city: City, replica: str) -> dict[str, str]:
 
 
 def scrape_config(job: str, access: Access) -> dict[str, Any]:
-    """The settings of one job; only a node exporter wants a certificate, for nobody else looks at it."""
-    reached = access.with_certificate() if job == "node" else access.with_login()
+    """The settings of one job; node exporters and agents want a certificate, for nobody else looks at them."""
+    reached = access.with_certificate() if job in ("node", "agent") else access.with_login()
     return {"job_name": job, "file_sd_configs": [_file_sd(job)], **reached}
 
 
@@ -253,14 +259,17 @@ def _file_sd(job: str) -> dict[str, Any]:
     return {"files": [f"{TARGET_FOLDER}/{job}.json"], "refresh_interval": "1m"}
 
 
-def _yaml(document: dict[str, Any]) -> bytes:
-    head = "# Written by `jizuo exporter prometheus-config`; changes made here are lost.\n"
+def as_yaml(document: dict[str, Any], command: str = "prometheus-config") -> bytes:
+    """A settings file that says which command of the kit wrote it."""
+    head = f"# Written by `jizuo exporter {command}`; changes made here are lost.\n"
     return (head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)).encode()
 
 
-def _lines(lines: list[str]) -> bytes:
+def as_lines(lines: Sequence[str]) -> bytes:
+    """A list of arguments, one a line."""
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _json(document: Any) -> bytes:
+def as_json(document: Any) -> bytes:
+    """A list of targets as Prometheus reads it."""
     return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()

@@ -76,6 +76,9 @@ pending, 1 failed.""",
     "--replica", default="", help="The node that this Prometheus runs on, where several watch the same."
 )
 @click.option("--runbook-url", default="", help="Where runbooks are served.  [default: by the exporter]")
+@click.option(
+    "--storage-url", default="", metavar="URL", help="Write all samples there too (remote write), to keep long."
+)
 @click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 def prometheus_config(

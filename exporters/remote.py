@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from exporters.prometheus import REPLICA, Settings, external_labels
-from inventories.records import City
+from exporters.places import places
+from exporters.prometheus import (
+    REPLICA,
+    TARGET_FOLDER,
+    Settings,
+    as_json,
+    as_lines,
+    as_yaml,
+    external_labels,
+    host_groups,
+    scrape_config,
+)
+from inventories.hosts import linux_nodes
+from inventories.records import City, Node, NodeRole
+
+if TYPE_CHECKING:
+    from inventories.plan import AddressPlan
 
 _FILE = Path(__file__).parent / "remote-write.toml"
+#: Below the folder that Debian's package gives to Prometheus.
+AGENT_FOLDER = "/var/lib/prometheus/agent"
 
 
 class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,39 +61,77 @@ def read_remote_write() -> RemoteWrite:
     return msgspec.toml.decode(_FILE.read_bytes(), type=RemoteWrite)
 
 
-def agent_config(city: City, county: str, replica: str, url: str, settings: Settings) -> dict[str, Any]:
-    """`prometheus.yml` of a county's Prometheus in agent mode: it scrapes there and writes to the city's `url`.
+def agent_files(
+    city: City,
+    plan: AddressPlan,
+    node: str,
+    urls: Mapping[str, str],
+    settings: Settings = Settings(),
+    web_config: str = "",
+) -> dict[str, bytes]:
+    """Every file of an agent node's Prometheus in agent mode, by its path below Prometheus's folder.
 
-    Its targets stand in `targets/node.json` and `targets/jizuo.json` beside it, of that county alone.
+    It scrapes its own county's hosts and itself, and writes to each storage of `urls`, by name, with the certificate of
+    the settings' access. `prometheus.arguments` holds the program's arguments, one a line; `web_config` is the file
+    that says how it is reached itself.
 
     Raises:
-        ValueError: The inventory has no such county.
+        ValueError: The inventory has no such agent node.
     """
-    if county not in city.sites:
-        raise ValueError(f"no site {county} in the inventory")
+    found = city.nodes.get(node)
+    if found is None or found.role is not NodeRole.AGENT:
+        raise ValueError(f"nodes.csv has no node {node} with the role agent; name one that is")
+    settings = settings._replace(interval=settings.interval or city.layout.monitoring.interval)
+    where = places(city)
+    county = where[node].county
+
+    def address(one: Node) -> str:
+        return str(plan.management(one.id, settings.family))
+
+    hosts = [one for one in linux_nodes(city).values() if where[one.id].county == county]
+    groups = {
+        "node": host_groups(hosts, address, settings.node_port, where),
+        # It asks itself over the loopback, whatever becomes of the network.
+        "agent": host_groups([found], lambda _: "::1", settings.prometheus_port, where),
+    }
+    config = agent_config(city, node, urls, settings, list(groups))
+    return {
+        "prometheus.yml": as_yaml(config, "agent-config"),
+        "prometheus.arguments": as_lines(agent_arguments(settings.prometheus_port, web_config)),
+        **{f"{TARGET_FOLDER}/{job}.json": as_json(targets) for job, targets in groups.items()},
+    }
+
+
+def agent_config(
+    city: City, node: str, urls: Mapping[str, str], settings: Settings, jobs: Sequence[str]
+) -> dict[str, Any]:
+    """`prometheus.yml` of a county's Prometheus in agent mode: it scrapes there and writes to the city's storages."""
     queue = msgspec.structs.asdict(read_remote_write().county)
     del queue["keep"]
+    tls = settings.access.with_certificate().get("tls_config")
     return {
         "global": {
             "scrape_interval": f"{settings.interval}s",
             "scrape_timeout": f"{min(10, settings.interval)}s",
-            "external_labels": external_labels(city, replica) | {"shard": county},
+            "external_labels": external_labels(city, node) | {"shard": city.nodes[node].site},
         },
-        "scrape_configs": [
-            {"job_name": job, "file_sd_configs": [{"files": [f"targets/{job}.json"]}]}
-            for job in ("node", "jizuo")
+        "scrape_configs": [scrape_config(job, settings.access) for job in jobs],
+        "remote_write": [
+            {"url": url, "name": name, "queue_config": queue, **({"tls_config": tls} if tls else {})}
+            for name, url in urls.items()
         ],
-        "remote_write": [{"url": url, "name": "city", "queue_config": queue}],
     }
 
 
-def agent_arguments(folder: str) -> list[str]:
-    """The arguments of a Prometheus in agent mode that keeps its data in a folder."""
+def agent_arguments(port: int, web_config: str = "", folder: str = AGENT_FOLDER) -> list[str]:
+    """The arguments of a Prometheus in agent mode that keeps in a folder what it could not yet write."""
     keep = read_remote_write().county.keep
     return [
         "--enable-feature=agent",
         f"--storage.agent.path={folder}",
         f"--storage.agent.retention.max-time={keep}",
+        f"--web.listen-address=:{port}",
+        *([f"--web.config.file={web_config}"] if web_config else []),
     ]
 
 
@@ -105,16 +161,3 @@ def federation_job(targets: list[str]) -> dict[str, Any]:
         "static_configs": [{"targets": targets}],
     }
 
-
-def victoria_metrics_arguments(folder: str, months: int, interval: int, listen: str = ":8428") -> list[str]:
-    """The arguments of VictoriaMetrics 1.79 (Debian's) as the city's long storage.
-
-    Samples of the two Prometheus of a pair fall together: of those within one scrape interval one is kept.
-    """
-    return [
-        f"-storageDataPath={folder}",
-        f"-retentionPeriod={months}",
-        f"-dedup.minScrapeInterval={interval}s",
-        f"-httpListenAddr={listen}",
-        "-enableTCP6",
-    ]

@@ -52,6 +52,7 @@ COLOURS = {
     NodeRole.BACKUP: "ff9800",
     NodeRole.OFFSITE: "ff5722",
     NodeRole.OPERATIONS: "9c27b0",
+    NodeRole.AGENT: "00bcd4",
     NodeRole.CLIENT: "9e9e9e",
 }
 MANUFACTURER = "unspecified"

@@ -37,6 +37,9 @@ BACKUP_PORT = 8443
 DATABASE_PORT = 8432
 NODE_EXPORTER_PORT = 9100
 EXPORTER_PORT = 9910
+#: Where the city's long storage takes samples, over TLS, from those whom the policy lets in; the port that
+#: VictoriaMetrics' own proxy has.
+STORAGE_PORT = 8427
 
 
 class InterfaceKind(StrEnum):
@@ -159,6 +162,8 @@ class HostData(msgspec.Struct, frozen=True, kw_only=True):
     backups: tuple[BackupJob, ...]
     #: Seconds between two scrapes of Prometheus; probes go out every second one.
     monitoring_interval: int
+    #: Months for which the long storage keeps samples.
+    monitoring_history: int
     #: The repositories that this node holds for others.
     held_repositories: tuple[HeldRepository, ...]
     #: Clients that keep a repository on this host.
@@ -231,6 +236,7 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
             ),
             backups=tuple(_jobs(city, node)),
             monitoring_interval=layout.monitoring.interval,
+            monitoring_history=layout.monitoring.history,
             held_repositories=tuple(_held_repositories(city, node)),
             backup_clients=tuple(_clients(city, node)),
             neighbors=servers,
@@ -330,6 +336,8 @@ def services_of(node: Node, topology: Topology) -> list[Service]:
         found.append(
             service("monitoring", Source.MANAGEMENT, PROMETHEUS_PORT, ALERTMANAGER_PORT, CLUSTER_PORT)
         )
+    if node.role is NodeRole.AGENT:
+        found.append(service("monitoring", Source.MANAGEMENT, PROMETHEUS_PORT))
     return found
 
 

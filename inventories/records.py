@@ -76,7 +76,12 @@ class NodeRole(StrEnum):
     BACKUP = "backup"
     OFFSITE = "offsite"
     OPERATIONS = "operations"
+    AGENT = "agent"  # 县级监测节点: watches its county from within, and writes to the city
     CLIENT = "client"
+
+
+#: Roles of hosts that stand on the LAN of an access site, behind its router.
+ON_A_LAN = frozenset({NodeRole.AGENT, NodeRole.CLIENT})
 
 
 class OperatingSystemFamily(StrEnum):
@@ -305,10 +310,12 @@ class Monitoring(Record, frozen=True):
     """How closely the city is watched.
 
     `interval` lies between two scrapes, and two evaluations of the rules; probes go out every second one. How
-    long an alert waits before it fires is written for 15 s (`exporters/rules`) and goes with it.
+    long an alert waits before it fires is written for 15 s (`exporters/rules`) and goes with it. `history` is for
+    how many months the city's long storage keeps samples: a year to compare with the year before, and its audit.
     """
 
     interval: Annotated[int, msgspec.Meta(ge=1, le=300)] = 15
+    history: Annotated[int, msgspec.Meta(ge=6, le=120)] = 25
 
 
 class Layout(Record, frozen=True):

@@ -22,7 +22,7 @@ from inventories.policy.resolve import Addresses, ResolvedPolicy, resolve
 from inventories.policy.spans import contains
 from inventories.policy.verdict import Verdict, evaluate
 from inventories.private import network_of
-from inventories.records import NO_LINUX, City, Family, Node, NodeRole, SiteRole
+from inventories.records import NO_LINUX, ON_A_LAN, City, Family, Node, NodeRole, SiteRole
 
 from .firewall import UNSERVED
 from .journey import End, World
@@ -107,7 +107,7 @@ def _is_guarded(city: City, networks: Mapping[str, str], source: str, destinatio
         return False
     if city.nodes[source].site == city.nodes[destination].site:
         return False
-    on_a_lan = city.nodes[destination].role is NodeRole.CLIENT
+    on_a_lan = city.nodes[destination].role in ON_A_LAN
     return on_a_lan or at_the_border[0] or networks.get(source) != networks.get(destination)
 
 

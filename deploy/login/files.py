@@ -43,7 +43,7 @@ def node_exporter_files(store: SecretStore, data: HostData) -> list[File]:
 
 def watching_files(store: SecretStore, data: HostData) -> list[File]:
     """Of a node with a Prometheus and an Alertmanager; what every host has of these is among them."""
-    client, peer = scraper(store, data), cluster(store, data)
+    peer = cluster(store, data)
     together = {"cert_file": "cluster.pem", "key_file": "cluster-key.pem"}
     tls = {
         "tls_server_config": together | _CLIENTS | {"min_version": "TLS12"},
@@ -56,10 +56,15 @@ def watching_files(store: SecretStore, data: HostData) -> list[File]:
         _settings(CLUSTER_TLS, tls),
         _private(f"{FOLDER}/cluster.pem", peer.certificate),
         _private(f"{FOLDER}/cluster-key.pem", peer.key),
-        _private(CLIENT_CERTIFICATE, client.certificate),
-        _private(CLIENT_KEY, client.key),
+        *scraper_files(store, data),
         _private(PASSWORD, f"{password(store, PROGRAMS)}\n"),
     ]
+
+
+def scraper_files(store: SecretStore, data: HostData) -> list[File]:
+    """Of a node with a Prometheus: what it shows to node exporters."""
+    client = scraper(store, data)
+    return [_private(CLIENT_CERTIFICATE, client.certificate), _private(CLIENT_KEY, client.key)]
 
 
 def exporter_files(store: SecretStore, data: HostData, account: str) -> list[File]:

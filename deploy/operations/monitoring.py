@@ -20,6 +20,7 @@ from deploy.login.files import (
 from deploy.operations.inventory_copy import FOLDER
 from deploy.operations.kit import HOME
 from deploy.operations.services import ACCOUNT
+from deploy.operations.storage import WRITE_URL
 from deploy.secrets import SecretStore
 from inventories.hosts import HostData
 from inventories.monitoring import (
@@ -119,7 +120,7 @@ set --
 [ ! -e {FOLDER}/{CONTACTS} ] || set -- --contacts {FOLDER}/{CONTACTS}
 runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} "$@" \\
     --replica {shlex.quote(node)} {" ".join(map(shlex.quote, prometheus_options()))} \\
-    --out "$stage/new" >&2 </dev/null
+    --storage-url {WRITE_URL} --out "$stage/new" >&2 </dev/null
 chown -R root:root "$stage/new"
 promtool check config "$stage/new/prometheus.yml" >/dev/null </dev/null
 amtool check-config "$stage/new/alertmanager.yml" >/dev/null </dev/null

@@ -21,12 +21,14 @@ from deploy.operations.mirror_role import MIRROR_PACKAGES
 from deploy.operations.monitoring import RESTART, VALID, daemon_files, generated_settings
 from deploy.operations.names import name_service
 from deploy.operations.services import ACCOUNT, EXPORTER, TIMERS, account_files, ssh_files, unit_files
+from deploy.operations.storage import STORAGE_PACKAGES, storage
+from deploy.operations.storage import UNIT as STORAGE
 from deploy.operations.wheelhouse import make_wheelhouse
 from deploy.pyinfra_inventory import deployed_city
 from inventories.plan import build_plan
 
 #: What operations installs; the mirror must hold these.
-PACKAGES = (*MIRROR_PACKAGES, "prometheus", "prometheus-alertmanager", "nsd", "python3-venv")
+PACKAGES = (*MIRROR_PACKAGES, *STORAGE_PACKAGES, "prometheus", "prometheus-alertmanager", "nsd", "python3-venv")
 
 
 @deploy("operations")
@@ -52,6 +54,7 @@ def operations() -> None:
     )
     files(name="keys of the checks", wanted=state_files(cast(Path, host.data.get("state_folder"))))
     name_service(here(), build_plan(city))
+    storage()
     files(
         name="monitoring daemons",
         wanted=daemon_files(secret_store(), here(), all_hosts(), days=190, gigabytes=20),
@@ -75,7 +78,14 @@ def operations() -> None:
     )
     units(
         name="services",
-        running=["nsd.service", "prometheus.service", "prometheus-alertmanager.service", EXPORTER, *TIMERS],
+        running=[
+            "nsd.service",
+            STORAGE,
+            "prometheus.service",
+            "prometheus-alertmanager.service",
+            EXPORTER,
+            *TIMERS,
+        ],
     )
 
 

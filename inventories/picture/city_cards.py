@@ -17,7 +17,7 @@ from inventories.picture.style import (
     ROLE_WORDS,
     CardStyle,
 )
-from inventories.records import Family, Level, Link, LinkKind, NodeRole, Plane, Site, SiteRole
+from inventories.records import ON_A_LAN, Family, Level, Link, LinkKind, NodeRole, Plane, Site, SiteRole
 from inventories.tree import place_name
 
 #: A card of more nodes than this has two columns.
@@ -98,7 +98,7 @@ def _service_card(content: Content, site: Site, details: bool) -> Card:
     entries = tuple(
         entry
         for key in keys
-        if content.city.nodes[key].role is not NodeRole.CLIENT
+        if content.city.nodes[key].role not in ON_A_LAN
         for entry in content.node_entries(key, 1, details, planes)
     )
     uplinks = content.uplinks(link for key in keys for link in content.up.get(key, ()))

@@ -12,7 +12,7 @@ from inventories.picture.style import (
     CardStyle,
 )
 from inventories.plan import AddressPlan
-from inventories.records import City, Family, Link, LinkKind, Node, NodeRole, Plane, Site, SiteRole
+from inventories.records import ON_A_LAN, City, Family, Link, LinkKind, Node, NodeRole, Plane, Site, SiteRole
 from inventories.topology import asn_of
 from inventories.tree import SiteTree
 
@@ -103,7 +103,7 @@ class Content:
             id=f"node-{key}",
             label=node.name or key,
             depth=depth,
-            is_host=node.role is NodeRole.CLIENT,
+            is_host=node.role in ON_A_LAN,
             right="" if details or not node.name else key,
             details=self.addresses(node, named=bool(node.name)) if details else (),
             tag=self._tag(key),
@@ -156,7 +156,7 @@ class Content:
         """All about a node, for who points at it."""
         lines = [f"{node.name or node.id} {node.id} {NODE_WORDS[node.role]}"]
         lines += [str(self.plan.host(node.id, family)) for family in Family]
-        if node.role is not NodeRole.CLIENT:
+        if node.role not in ON_A_LAN:
             lines.append(f"AS {asn_of(self.city, self.plan, node.id)}")
         lines += [f"{link.id}: {link.a} {' '.join(self.prefixes(link))}" for link in self.up.get(node.id, ())]
         return "\n".join(lines)

@@ -6,6 +6,7 @@ import msgspec
 
 from inventories.plan import AddressPlan
 from inventories.records import (
+    ON_A_LAN,
     City,
     Family,
     Level,
@@ -27,7 +28,7 @@ class GraphNode(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: The node's id, as nodes.csv has it.
         name: Its name for people; the id where it has none.
-        role: What it does: router, cloud, backup, offsite, operations, client.
+        role: What it does: router, cloud, backup, offsite, operations, agent, client.
         site: The id of its site.
         site_role: What the site is for: province, core, border, access, cloud ...
         place: The name of the site's division.
@@ -180,7 +181,7 @@ def _node(city: City, plan: AddressPlan, node: Node, zones: dict[str, str]) -> G
         zone=str(zones.get(node.id, NetworkZone.PUBLIC)),
         county=above(city, site.id, Level.COUNTY),
         township=above(city, site.id, Level.TOWNSHIP),
-        asn=0 if node.role is NodeRole.CLIENT else asn_of(city, plan, node.id),
+        asn=0 if node.role in ON_A_LAN else asn_of(city, plan, node.id),
         ipv4=str(plan.host(node.id, Family.IPV4)),
         ipv6=str(plan.host(node.id, Family.IPV6)),
     )

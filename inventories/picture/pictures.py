@@ -13,7 +13,7 @@ from inventories.picture.content import Card, Content
 from inventories.picture.shapes import Dot, Group, Path, Rect, Scene, Shape, Text, text_width, wrap_parts
 from inventories.picture.style import ALARM, INK, PAPER, PLANE_WORDS, SOFT, WIDTH
 from inventories.plan import AddressPlan
-from inventories.records import City, Family, Level, Link, NodeRole, Plane, Site, SiteRole
+from inventories.records import ON_A_LAN, City, Family, Level, Link, Plane, Site, SiteRole
 from inventories.tree import place_name
 
 #: A city of so many sites and clients at most is drawn whole, down to villages and hosts.
@@ -83,7 +83,7 @@ def county_picture(city: City, plan: AddressPlan, county: Site) -> Scene:
 
 def _is_small(city: City) -> bool:
     sites = sum(site.role is SiteRole.ACCESS for site in city.sites.values())
-    return sites + sum(node.role is NodeRole.CLIENT for node in city.nodes.values()) <= _WHOLE
+    return sites + sum(node.role in ON_A_LAN for node in city.nodes.values()) <= _WHOLE
 
 
 def _painter(city: City) -> Painter:

@@ -72,5 +72,6 @@ NODE_WORDS = {
     NodeRole.BACKUP: "备份节点",
     NodeRole.OFFSITE: "异地备份节点",
     NodeRole.OPERATIONS: "运维节点",
+    NodeRole.AGENT: "县级监测节点",
     NodeRole.CLIENT: "终端",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from inventories.problems import with_article
-from inventories.records import Level, Link, LinkKind, Node, NodeRole, Plane, Site, SiteRole
+from inventories.records import ON_A_LAN, Level, Link, LinkKind, Node, NodeRole, Plane, Site, SiteRole
 from inventories.sources import Draft
 
 #: Interfaces and names that hosts have already.
@@ -90,7 +90,7 @@ def _check_uplink(report: Report, a: tuple[Node, Site], b: tuple[Node, Site]) ->
     for field, (node, _) in (("a", a), ("b", b)):
         if node.role is not NodeRole.ROUTER:
             routers = False
-            kind = "access" if node.role is NodeRole.CLIENT else "server"
+            kind = "access" if node.role in ON_A_LAN else "server"
             what = f"an uplink ends at {node.id}, {with_article(node.role)} node"
             report(field, what, f"an uplink joins two routers; write kind {kind}, or the router's id")
     if routers and not _is_above(a[1], b[1]):
@@ -120,7 +120,7 @@ def _check_server(report: Report, a: tuple[Node, Site], b: tuple[Node, Site]) ->
             f"a server link begins at {a[0].id}, {with_article(a[0].role)} of the {a[1].role} site {a[1].id}"
         )
         report("a", what, "a is a router of a core site")
-    if b[0].role in (NodeRole.ROUTER, NodeRole.CLIENT):
+    if b[0].role is NodeRole.ROUTER or b[0].role in ON_A_LAN:
         kind = "uplink" if b[0].role is NodeRole.ROUTER else "access"
         what = f"a server link ends at {b[0].id}, {with_article(b[0].role)}"
         report("b", what, f"b is a server; write kind {kind}, or the server's id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inventories.problems import with_article
-from inventories.records import NO_LINUX, Cloud, Node, NodeRole, Site, SiteRole
+from inventories.records import NO_LINUX, Cloud, Level, Node, NodeRole, Site, SiteRole
 from inventories.sources import Draft
 
 #: The sites at which a node of a role stands; a router may stand at any.
@@ -12,6 +12,7 @@ _SITE_ROLES = {
     NodeRole.BACKUP: (SiteRole.BACKUP,),
     NodeRole.OFFSITE: (SiteRole.OFFSITE,),
     NodeRole.OPERATIONS: (SiteRole.OPERATIONS,),
+    NodeRole.AGENT: (SiteRole.ACCESS,),
     NodeRole.CLIENT: (SiteRole.ACCESS, SiteRole.BORDER),
 }
 #: The cloud of the nodes at a site of each role.
@@ -41,6 +42,9 @@ def _check_place(draft: Draft, key: str, node: Node, site: Site) -> None:
         what = f"{with_article(node.role)} node stands at the {site.role} site {site.id}"
         wanted = " or ".join(roles)
         draft.report(draft.nodes, key, "site", what, f"write a site with the role {wanted}, or another role")
+    elif node.role is NodeRole.AGENT and site.level is not Level.COUNTY:
+        what = f"an agent node stands at {site.id}, a site of the {site.level} level"
+        draft.report(draft.nodes, key, "site", what, "write the county's site: an agent watches a whole county")
     if node.os_family in NO_LINUX and node.role is not NodeRole.ROUTER:
         what = (
             f"os_family is {node.os_family}, which is a router's, but {key} is {with_article(node.role)} node"
