@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from exporters.access import access_options, access_or_refuse
-from exporters.grafana.cli import dashboards
 from exporters.agent_cli import agent_config
+from exporters.grafana.cli import dashboards
 from exporters.prometheus_cli import prometheus_config
 from exporters.shards import NO_COUNTY, WHOLE, Shard, parse_shard
 from exporters.sizing_cli import sizing

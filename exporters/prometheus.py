@@ -239,7 +239,11 @@ def prometheus_config(city: City, settings: Settings, jobs: list[str]) -> dict[s
             ],
         },
         "scrape_configs": [scrape_config(job, settings.access) for job in jobs],
-        **({"remote_write": [{"url": settings.storage_url, "name": "storage"}]} if settings.storage_url else {}),
+        **(
+            {"remote_write": [{"url": settings.storage_url, "name": "storage"}]}
+            if settings.storage_url
+            else {}
+        ),
     }
 
 

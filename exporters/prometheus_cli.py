@@ -77,7 +77,10 @@ pending, 1 failed.""",
 )
 @click.option("--runbook-url", default="", help="Where runbooks are served.  [default: by the exporter]")
 @click.option(
-    "--storage-url", default="", metavar="URL", help="Write all samples there too (remote write), to keep long."
+    "--storage-url",
+    default="",
+    metavar="URL",
+    help="Write all samples there too (remote write), to keep long.",
 )
 @click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")

@@ -66,7 +66,7 @@ def agent_files(
     plan: AddressPlan,
     node: str,
     urls: Mapping[str, str],
-    settings: Settings = Settings(),
+    settings: Settings,
     web_config: str = "",
 ) -> dict[str, bytes]:
     """Every file of an agent node's Prometheus in agent mode, by its path below Prometheus's folder.
@@ -117,7 +117,13 @@ def agent_config(
         },
         "scrape_configs": [scrape_config(job, settings.access) for job in jobs],
         "remote_write": [
-            {"url": url, "name": name, "queue_config": queue, **({"tls_config": tls} if tls else {})}
+            # Copies: what two elements share the YAML would write as a reference.
+            {
+                "url": url,
+                "name": name,
+                "queue_config": dict(queue),
+                **({"tls_config": dict(tls)} if tls else {}),
+            }
             for name, url in urls.items()
         ],
     }
@@ -160,4 +166,3 @@ def federation_job(targets: list[str]) -> dict[str, Any]:
         "params": {"match[]": [f'{{__name__=~"{names}"}}']},
         "static_configs": [{"targets": targets}],
     }
-

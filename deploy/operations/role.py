@@ -28,7 +28,14 @@ from deploy.pyinfra_inventory import deployed_city
 from inventories.plan import build_plan
 
 #: What operations installs; the mirror must hold these.
-PACKAGES = (*MIRROR_PACKAGES, *STORAGE_PACKAGES, "prometheus", "prometheus-alertmanager", "nsd", "python3-venv")
+PACKAGES = (
+    *MIRROR_PACKAGES,
+    *STORAGE_PACKAGES,
+    "prometheus",
+    "prometheus-alertmanager",
+    "nsd",
+    "python3-venv",
+)
 
 
 @deploy("operations")

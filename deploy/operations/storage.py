@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pyinfra.api import deploy
 
-from deploy.certificates import Authority, Usage, authority_pair, certificate
 from deploy.here import all_hosts, here, render, secret_store
 from deploy.hoststate.files import File, files
 from deploy.login.keys import server, trusted
@@ -22,8 +21,6 @@ from inventories.records import NodeRole
 TEMPLATES = Path(__file__).parent / "templates"
 #: What the storage installs beside nginx; the mirror must hold these.
 STORAGE_PACKAGES = ("victoria-metrics",)
-#: The authority of those that write to the storage, and of the storage.
-METRICS = Authority("metrics-authority.pem", "jizuo metrics authority")
 #: Where it listens, for this host alone: it asks nobody who they are.
 LISTEN = "127.0.0.1:8428"
 WRITE_URL = f"http://{LISTEN}/api/v1/write"
@@ -86,7 +83,7 @@ def front_files(store: SecretStore, data: HostData, hosts: Mapping[str, HostData
         write_url=WRITE_URL,
     )
     return [
-        File(f"{_CREDENTIALS}/authority.pem", authority_pair(store, METRICS).certificate),
+        File(f"{_CREDENTIALS}/authority.pem", trusted(store)),
         File(f"{_CREDENTIALS}/certificate.pem", shown.certificate),
         # nginx reads it as root, before it gives that up.
         File(f"{_CREDENTIALS}/key.pem", shown.key, mode="600"),

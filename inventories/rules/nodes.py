@@ -44,7 +44,9 @@ def _check_place(draft: Draft, key: str, node: Node, site: Site) -> None:
         draft.report(draft.nodes, key, "site", what, f"write a site with the role {wanted}, or another role")
     elif node.role is NodeRole.AGENT and site.level is not Level.COUNTY:
         what = f"an agent node stands at {site.id}, a site of the {site.level} level"
-        draft.report(draft.nodes, key, "site", what, "write the county's site: an agent watches a whole county")
+        draft.report(
+            draft.nodes, key, "site", what, "write the county's site: an agent watches a whole county"
+        )
     if node.os_family in NO_LINUX and node.role is not NodeRole.ROUTER:
         what = (
             f"os_family is {node.os_family}, which is a router's, but {key} is {with_article(node.role)} node"
