@@ -41,6 +41,7 @@ class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_send_deadline: str
     min_backoff: str
     max_backoff: str
+    remote_timeout: str
 
 
 class Upward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +109,7 @@ def agent_config(
     """`prometheus.yml` of a county's Prometheus in agent mode: it scrapes there and writes to the city's storages."""
     queue = msgspec.structs.asdict(read_remote_write().county)
     del queue["keep"]
+    timeout = queue.pop("remote_timeout")
     tls = settings.access.with_certificate().get("tls_config")
     return {
         "global": {
@@ -121,6 +123,7 @@ def agent_config(
             {
                 "url": url,
                 "name": name,
+                "remote_timeout": timeout,
                 "queue_config": dict(queue),
                 **({"tls_config": dict(tls)} if tls else {}),
             }

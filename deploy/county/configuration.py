@@ -21,7 +21,7 @@ def settings(inventory: Path, management: Management, data: HostData) -> tuple[F
     """The daemon's arguments, and every file below Prometheus's folder.
 
     It writes to each operations node by name: names lead to both families, and the connection takes the one that works.
-    Who asks it for its own metrics shows a certificate, as to a node exporter: it keeps nothing that people could look at.
+    Who asks it for its own metrics shows a certificate, as to a node exporter: it has nothing that people look at.
 
     Raises:
         CommandError: the kit's command failed.
