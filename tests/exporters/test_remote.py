@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from exporters.access import Access
 from exporters.prometheus import Settings
-from exporters.remote import (
-    agent_arguments,
-    agent_config,
-    federation_job,
-    province_remote_write,
-    read_remote_write,
-    victoria_metrics_arguments,
-)
+from exporters.remote import agent_files, federation_job, province_remote_write, read_remote_write
 from inventories.load import load_city
+from inventories.plan import build_plan
 
 ROOT = Path(__file__).parents[2]
 CITY = load_city(ROOT / "inventories" / "lab")
@@ -31,16 +28,84 @@ def promtool(folder: Path, config: dict[str, Any], *options: str) -> subprocess.
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+URLS = {
+    "ops-1": "https://ops-1.yichun.example:8427/api/v1/write",
+    "ops-2": "https://ops-2.yichun.example:8427/w",
+}
+
+
 def test_an_agents_configuration_is_one_for_agents(tmp_path: Path) -> None:
-    config = agent_config(CITY, "360902", "yuanzhou", "http://[2001:db8::1]:8428/api/v1/write", Settings())
+    authority, certificate, key = (str(tmp_path / name) for name in ("ca.pem", "agent.pem", "agent-key.pem"))
+    for file in (authority, certificate, key):
+        Path(file).touch()
+    settings = Settings(access=Access(ca=authority, certificate=certificate, key=key))
+    made = agent_files(CITY, build_plan(CITY), "agent-1", URLS, settings, "web.yml")
+    config = yaml.safe_load(made["prometheus.yml"])
     done = promtool(tmp_path, config, "--agent")
     assert done.returncode == 0, done.stdout + done.stderr
     wrong = promtool(tmp_path, config | {"rule_files": ["x.yml"]}, "--agent")
     assert wrong.returncode != 0
-    assert config["global"]["external_labels"]["shard"] == "360902"
-    with pytest.raises(ValueError, match="360999"):
-        agent_config(CITY, "360999", "x", "http://x", Settings())
-    assert "--enable-feature=agent" in agent_arguments("/var/lib/prometheus")
+    assert b"&id" not in made["prometheus.yml"], "YAML's references are not what an engineer expects to read"
+    shown = {"ca_file": authority, "cert_file": certificate, "key_file": key}
+    assert {one["name"]: one["url"] for one in config["remote_write"]} == URLS
+    assert all(one["tls_config"] == shown for one in config["remote_write"])
+    assert all(job["scheme"] == "https" and job["tls_config"] == shown for job in config["scrape_configs"])
+    labels = {"province": "36", "city": "3609", "replica": "agent-1", "shard": "360902"}
+    assert config["global"]["external_labels"] == labels
+    assert config["global"]["scrape_interval"] == "3s"
+
+
+def test_an_agent_scrapes_its_own_county_and_itself() -> None:
+    made = agent_files(CITY, build_plan(CITY), "agent-1", URLS, Settings())
+    groups = json.loads(made["targets/node.json"])
+    assert {group["labels"]["county"] for group in groups} == {"360902"}
+    below = {node.id for node in CITY.nodes.values() if node.site.startswith("360902")}
+    assert {group["labels"]["instance"] for group in groups} == below
+    (itself,) = json.loads(made["targets/agent.json"])
+    assert itself["targets"] == ["[::1]:9090"]
+    assert itself["labels"]["instance"] == "agent-1"
+    arguments = made["prometheus.arguments"].decode().splitlines()
+    assert "--enable-feature=agent" in arguments
+    assert "--storage.agent.retention.max-time=24h" in arguments
+    assert not any("web.config" in one for one in arguments)
+
+
+@pytest.mark.parametrize("node", ["client-1", "nobody"])
+def test_only_an_agent_node_has_an_agents_files(node: str) -> None:
+    with pytest.raises(ValueError, match=f"{node} with the role agent"):
+        agent_files(CITY, build_plan(CITY), node, URLS, Settings())
+
+
+def test_the_command_says_what_it_would_write(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(ROOT / "jizuo.py"),
+        "exporter",
+        "agent-config",
+        str(ROOT / "inventories" / "lab"),
+    ]
+    command += [
+        "--node",
+        "agent-1",
+        "--out",
+        str(tmp_path / "out"),
+        "--write",
+        "ops-1=http://[::1]:8428/api/v1/write",
+    ]
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], capture_output=True, text=True, timeout=60, check=False)
+
+    assert run("--dry").returncode == 2
+    assert not (tmp_path / "out").exists()
+    assert run().returncode == 0
+    assert run("--dry").returncode == 0
+    lonely = run("--certificate", "x")
+    assert lonely.returncode == 1
+    assert "go together" in lonely.stderr
+    twice = run("--write", "ops-1=http://[::1]:1")
+    assert twice.returncode == 1
+    assert "each NAME once" in twice.stderr
 
 
 def test_a_province_gets_sums_and_no_single_target(tmp_path: Path) -> None:
@@ -64,7 +129,3 @@ def test_a_province_gets_sums_and_no_single_target(tmp_path: Path) -> None:
     for pattern in read_remote_write().province.series:
         if re.match(r"[a-z_(|]+\)?:", pattern):
             assert any(re.fullmatch(pattern, name) for name in known), pattern
-
-
-def test_storage_keeps_one_sample_of_a_pair() -> None:
-    assert "-dedup.minScrapeInterval=15s" in victoria_metrics_arguments("/srv/metrics", 12, 15)

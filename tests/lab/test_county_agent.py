@@ -1,0 +1,101 @@
+"""A county's agent and the city's long storage: who may write, as whom, and what a cut of the county's links leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from deploy.lab.lab import Lab
+from deploy.lab.places import NAMESPACES
+from inventories.hosts import STORAGE_PORT
+from inventories.monitoring import AUTHORITY, CLIENT_CERTIFICATE, CLIENT_KEY
+from inventories.records import Family
+
+from .conftest import Execute
+from .county_agent import AGENT, COUNTY, OPS, cut_off, settled, stored
+
+#: Asks over TLS as a node's network has it, and prints the status, or how the connection ended.
+ASK = """
+import http.client, ssl, sys
+address, port, method, path, authority, *own = sys.argv[1:]
+context = ssl.create_default_context(cafile=authority)
+context.check_hostname = True
+if own:
+    context.load_cert_chain(*own)
+try:
+    connection = http.client.HTTPSConnection(address, int(port), timeout=5, context=context)
+    connection.request(method, path)
+    print(connection.getresponse().status)
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+def ask(lab: Lab, method: str, path: str, address: str, of: str = "") -> str:
+    """What the storage answers to the agent's host; `of` names the node whose certificate is shown."""
+    authority = lab.places.host(AGENT) / f"upper{AUTHORITY}"
+    own = (
+        [str(lab.places.host(of) / f"upper{file}") for file in (CLIENT_CERTIFICATE, CLIENT_KEY)] if of else []
+    )
+    command = [sys.executable, "-c", ASK, address, str(STORAGE_PORT), method, path, str(authority), *own]
+    done = subprocess.run(
+        ["nsenter", f"--net={NAMESPACES / lab.places.namespace(AGENT)}", *command],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def interval(lab: Lab) -> int:
+    return lab.city.layout.monitoring.interval
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_only_agents_write_and_nobody_reads(lab: Lab, on: Execute, family: Family) -> None:
+    there = json.loads(on(OPS, "ip", "-json", "address", "show", "dev", "lo").stdout)[0]["addr_info"]
+    version = "inet" if family is Family.IPV4 else "inet6"
+    address = next(one["local"] for one in there if one["family"] == version and one["scope"] == "global")
+    # An empty batch is none: 400 is the storage's own answer, so the agent got as far.
+    assert ask(lab, "POST", "/api/v1/write", address, AGENT) == "400"
+    assert ask(lab, "GET", "/api/v1/write", address, AGENT) == "403"
+    assert ask(lab, "GET", "/api/v1/query?query=up", address, AGENT) == "404"
+    assert ask(lab, "POST", "/api/v1/write", address, "offsite-1") == "403", (
+        "a watcher's certificate is no agent's"
+    )
+    assert ask(lab, "POST", "/api/v1/write", address) == "400", "no certificate was shown"
+    listening = on(OPS, "ss", "-Hltn", "sport", "=", ":8428").stdout.split()
+    assert listening[3] == "127.0.0.1:8428"
+
+
+def test_the_storage_says_whose_samples_they_are(lab: Lab, on: Execute, interval: int) -> None:
+    now = time.time()
+    series = stored(on, now - 10 * interval, now, 'up{shard!=""}')
+    assert {one["metric"]["shard"] for one in series} == {COUNTY}
+    assert {one["metric"]["replica"] for one in series} == {AGENT}
+    nodes = {one["metric"]["instance"] for one in series if one["metric"]["job"] == "node"}
+    below = {node.id for node in lab.city.nodes.values() if node.site.startswith(COUNTY)}
+    assert nodes == below
+    own = {one["metric"]["replica"] for one in stored(on, now - 10 * interval, now, 'up{shard=""}')}
+    assert own == {OPS}, "what the city's own Prometheus scrapes is kept too"
+
+
+def test_a_short_cut_leaves_no_gap(lab: Lab, on: Execute, interval: int) -> None:
+    begin = time.time() - 4 * interval
+    with cut_off(lab):
+        cut = time.time()
+        time.sleep(18)
+        late = stored(on, cut + 5, time.time(), f'up{{replica="{AGENT}"}}')
+        assert not late, "samples arrived while both links were cut"
+    end = time.time() + interval
+    time.sleep(interval)
+    found = settled(on, begin, end, interval, 60)
+    print(found)
+    assert not found.wrong
+    assert len(found.scrapes) == 1 + sum(node.site.startswith(COUNTY) for node in lab.city.nodes.values())
