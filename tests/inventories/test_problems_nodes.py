@@ -60,6 +60,18 @@ CASES = [
     Case(
         "nodes.csv",
         "client-2,",
+        "▸extra,▸cloud,agent,,,,\nclient-2,",
+        ("an agent node stands at the cloud site", "with the role access"),
+    ),
+    Case(
+        "nodes.csv",
+        "client-2,",
+        "▸extra,▸360902105,agent,,,,\nclient-2,",
+        ("a site of the township level", "write the county's site"),
+    ),
+    Case(
+        "nodes.csv",
+        "client-2,",
         "▸extra,▸cloud,operations,,,,\nclient-2,",
         ("an operations node", "or another role"),
     ),
