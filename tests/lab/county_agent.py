@@ -20,13 +20,16 @@ AGENT, COUNTY, OPS = "agent-1", "360902", "ops-1"
 UPLINKS = ("yz-a", "yz-b")
 #: What a scrape adds of its own: up, scrape_duration_seconds, scrape_samples_scraped, the two below, and no more.
 OF_A_SCRAPE = 5
+#: The agent's own summaries have quantiles without a value (NaN) while nothing was observed, and the storage keeps none
+#: of these: of its own scrapes it is only counted that each was made.
+AGENT_JOB = "agent"
 SCRAPED, DURATION = "scrape_samples_post_metric_relabeling", "scrape_duration_seconds"
 
 _EXPORT = """
 import shutil, sys, urllib.parse, urllib.request
 begin, end, match = sys.argv[1:]
 form = urllib.parse.urlencode({"match[]": match, "start": begin, "end": end}).encode()
-with urllib.request.urlopen("http://LISTEN/api/v1/export", form, timeout=30) as answer:
+with urllib.request.urlopen("http://LISTEN/api/v1/export", form, timeout=100) as answer:
     shutil.copyfileobj(answer, sys.stdout.buffer)
 """.replace("LISTEN", LISTEN)
 
@@ -97,6 +100,8 @@ def account(series: Iterable[dict[str, Any]], begin: float, end: float, interval
         ]
         if times[0] > 1000 * (begin + 1.5 * interval) or times[-1] < 1000 * (end - 1.5 * interval):
             wrong.append(f"{target}: scrapes from {times[0]} to {times[-1]} alone")
+        if target[0] == AGENT_JOB:
+            continue
         for at in times:
             due = said[SCRAPED][target].get(at, -1) + OF_A_SCRAPE
             if counted[target, at] != due:
