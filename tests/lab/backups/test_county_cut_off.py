@@ -6,7 +6,7 @@ import time
 
 from deploy.lab.lab import Lab
 from tests.lab.conftest import Execute
-from tests.lab.county_agent import AGENT, cut_off, settled, stored
+from tests.lab.county_agent import AGENT, account, arrived, cut_off, settled, stored
 
 CUT = 300
 
@@ -35,8 +35,8 @@ def test_the_account_sees_what_an_agent_lost(lab: Lab, on: Execute) -> None:
     with cut_off(lab):
         time.sleep(8 * interval)
         on(AGENT, "systemctl", "kill", "--signal=KILL", "prometheus")
-    end = time.time() + 10 * interval
-    time.sleep(10 * interval)
-    found = settled(on, begin, end, interval, 20)
+    arrived(on, time.time() + 5 * interval, 240)
+    end = time.time() - 5 * interval
+    found = account(stored(on, begin, end), begin, end, interval)
     print(found)
     assert any("no scrape for" in line for line in found.wrong)
