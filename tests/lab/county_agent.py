@@ -135,6 +135,7 @@ def settled(on: Execute, begin: float, end: float, interval: float, seconds: flo
 
 def arrived(on: Execute, since: float, seconds: float) -> None:
     """Wait until samples of every target stand in the storage that were measured since a moment."""
+    time.sleep(max(0, since - time.time()) + 1)
     deadline = time.monotonic() + seconds
     match = f'up{{replica="{AGENT}"}}'
     while len(found := stored(on, since, time.time(), match)) < len(stored(on, since - 3600, since, match)):
