@@ -239,16 +239,16 @@ def ready_state() -> Path:
 
 
 @contextmanager
-def alone(state: Path) -> Iterator[None]:
-    """Keep two deploys from one controller apart; a run that dies lets go."""
+def alone(state: Path, lock: str = ".lock", work: str = "deploy") -> Iterator[None]:
+    """Keep two runs of the same work from one controller apart; a run that dies lets go."""
     folder = state / "deploy"
     folder.mkdir(exist_ok=True, mode=0o700)
-    with (folder / ".lock").open("w") as file:
+    with (folder / lock).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise click.ClickException(
-                f"another jizuo deploy is at work ({folder / '.lock'} is held); wait for it to end"
+                f"another jizuo {work} is at work ({folder / lock} is held); wait for it to end"
             ) from None
         yield
 

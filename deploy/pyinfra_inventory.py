@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from deploy.secrets import SecretStore, StateError, state_folder
+from deploy.secrets import PassingSecrets, SecretStore, StateError, state_folder
 from inventories.hosts import host_data, linux_nodes
 from inventories.load import load_city
 from inventories.plan import build_plan
@@ -27,11 +27,11 @@ GROUPS = {
 }
 
 
-def pyinfra_groups(path: Path) -> Groups:
+def pyinfra_groups(path: Path, *, dry: bool = False) -> Groups:
     """Read the inventory folder and return pyinfra's groups, by name.
 
     The controller's state folder (`JIZUO_STATE`) gives the key, the pinned host keys and, for a lab on other
-    management prefixes than the inventory's, those prefixes.
+    management prefixes than the inventory's, those prefixes. When `dry`, no secret is kept that was not there.
 
     Raises:
         InventoryError: the inventory has problems; no host has been touched.
@@ -39,7 +39,7 @@ def pyinfra_groups(path: Path) -> Groups:
     city = deployed_city(path)
     state = state_folder()
     data = host_data(city, build_plan(city))
-    secrets = SecretStore(state / "secrets")
+    secrets = (PassingSecrets if dry else SecretStore)(state / "secrets")
     groups: Groups = {name: [] for name in GROUPS.values()}
     for node in linux_nodes(city).values():
         here = data[node.id]

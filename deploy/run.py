@@ -86,7 +86,7 @@ def execute(request: RunRequest) -> int:
     pyinfra.is_cli = True
     os.environ["JIZUO_ROLES"] = ",".join(request.roles)
     os.environ.setdefault("PYINFRA_PROGRESS", "off")
-    groups = pyinfra_groups(Path(request.inventory))
+    groups = pyinfra_groups(Path(request.inventory), dry=request.dry)
     everyone = [host for hosts in groups.values() for host in hosts]
     inventory = Inventory((everyone, {}), **{name: (hosts, {}) for name, hosts in groups.items()})
     state = State(check_for_changes=request.dry)

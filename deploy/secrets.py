@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,3 +55,24 @@ class SecretStore:
     def password(self, name: str) -> str:
         """A password of 256 bits, in characters that are safe in a file, a URL and a header."""
         return self.get(name, lambda: secrets.token_urlsafe(32).encode()).decode()
+
+
+class PassingSecrets(SecretStore):
+    """The controller's secrets as they are; one that is missing is made for this process alone, and not kept.
+
+    What looks and changes nothing (`--dry`) leaves no secret behind either.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._passing: dict[str, bytes] = {}
+        # Many hosts ask at once for what takes long to make.
+        self._making = threading.RLock()
+
+    def get(self, name: str, make: Callable[[], bytes]) -> bytes:
+        with self._making:
+            return self._passing[name] if name in self._passing else super().get(name, make)
+
+    def _keep(self, path: Path, value: bytes) -> bytes:
+        self._passing[path.name] = value
+        return value

@@ -16,6 +16,7 @@ from checks.record import Record
 from exporters.collectors.availability import Cycle
 from exporters.collectors.health import health_metrics, process_metrics
 from exporters.deploys import parse_deploy
+from exporters.drift import parse_drift
 from exporters.drills import parse_drills
 from exporters.exposition import Exposition, Family
 from exporters.inspecting import InspectLoop
@@ -41,7 +42,7 @@ class Collectors(NamedTuple):
         inventory: The city's folder.
         records: The folder of check records.
         drills: The folder of drill records.
-        deploys: The folder of the deploy's record.
+        deploys: The folder of the records of the last deploy and the last check of drift.
         names: Which collectors run: `availability`, `backup`, `security`, `drill`, `deploy`.
         probe: Whether availability is probed here; otherwise its records are read from `availability.json`.
         interval: Seconds between two rounds of probes.
@@ -88,6 +89,7 @@ class Monitor:
         self._records = {name: self._record_file(name) for name in ("backup", "security")}
         self._drills = FileSource(collectors.drills, parse_drills, optional=True)
         self._deploys = FileSource(collectors.deploys, parse_deploy, pattern="last.json", optional=True)
+        self._drift = FileSource(collectors.deploys, parse_drift, pattern="drift.json", optional=True)
         self._rendered: dict[str, tuple[object, ...]] = {}
         self._failed: dict[str, Reading[object]] = {}
         self._own: tuple[object, ...] = ()
@@ -150,6 +152,7 @@ class Monitor:
             self._drills.refresh()
         if self._runs("deploy"):
             self._deploys.refresh()
+            self._drift.refresh()
 
     def _take(self) -> Snapshot:
         return Snapshot(
@@ -160,6 +163,7 @@ class Monitor:
             security=self._records["security"].reading if self._runs("security") else None,
             drill=self._drills.reading if self._runs("drill") else None,
             deploy=self._deploys.reading if self._runs("deploy") else None,
+            drift=self._drift.reading if self._runs("deploy") else None,
         )
 
     def _availability(self) -> Reading[Cycle]:

@@ -15,6 +15,7 @@ from exporters.collectors.inventory import coverage_metrics, inventory_metrics
 from exporters.collectors.repository import repository_metrics
 from exporters.collectors.security import security_metrics
 from exporters.deploys import deploy_metrics
+from exporters.drift import drift_metrics
 from exporters.exposition import Family
 from exporters.snapshot import Inventory, Snapshot
 
@@ -79,6 +80,11 @@ def _deploy(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     return deploy_metrics(record) if record else []
 
 
+def _drift(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
+    record = snapshot.drift.value if snapshot.drift else None
+    return drift_metrics(record) if record else []
+
+
 #: Every part by name, in the order in which /metrics shows them.
 PARTS = {
     "inventory": PartOfExposition(
@@ -99,4 +105,5 @@ PARTS = {
     "security": PartOfExposition(lambda snapshot: (snapshot.security,), _security),
     "drill": PartOfExposition(lambda snapshot: (snapshot.drill,), _drill),
     "deploy": PartOfExposition(lambda snapshot: (snapshot.deploy,), _deploy),
+    "drift": PartOfExposition(lambda snapshot: (snapshot.drift,), _drift),
 }

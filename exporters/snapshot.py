@@ -12,6 +12,7 @@ from checks.record import Record
 from exporters.collectors.availability import Cycle
 from exporters.collectors.inspection import Inspection
 from exporters.deploys import DeployRecord
+from exporters.drift import DriftRecord
 from exporters.places import Place
 from exporters.readings import Reading
 from inventories.records import City
@@ -46,6 +47,7 @@ class Snapshot:
     security: Reading[list[Record]] | None = None
     drill: Reading[list[DrillRecord]] | None = None
     deploy: Reading[DeployRecord | None] | None = None
+    drift: Reading[DriftRecord | None] | None = None
 
     def readings(self) -> dict[str, Reading[object]]:
         """The readings of the collectors that run, by name."""
