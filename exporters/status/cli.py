@@ -130,6 +130,7 @@ def _read(path: Path, records: Path, drills: Path) -> Summary:
 
 def _snapshot(path: Path, records: Path, drills: Path) -> tuple[Snapshot, Inventory]:
     from exporters.cli import MAX_AGE
+    from exporters.drift import parse_drift
     from exporters.drills import parse_drills
     from exporters.parsing import parse_cycle, parse_inventory, parse_records
     from exporters.snapshot import Snapshot
@@ -142,7 +143,8 @@ def _snapshot(path: Path, records: Path, drills: Path) -> tuple[Snapshot, Invent
     backup = FileSource(records / "backup.json", parse_records, MAX_AGE["backup"])
     security = FileSource(records / "security.json", parse_records, MAX_AGE["security"])
     held = FileSource(drills, parse_drills, optional=True)
-    for source in (city, cycle, backup, security, held):
+    drift = FileSource(records.parent / "deploy", parse_drift, pattern="drift.json", optional=True)
+    for source in (city, cycle, backup, security, held, drift):
         source.refresh()
     if city.reading.value is None:
         raise click.ClickException(city.reading.message)
@@ -152,5 +154,6 @@ def _snapshot(path: Path, records: Path, drills: Path) -> tuple[Snapshot, Invent
         backup=backup.reading,
         security=security.reading,
         drill=held.reading,
+        drift=drift.reading,
     )
     return snapshot, city.reading.value

@@ -10,6 +10,7 @@ from exporters.coverage import LevelCoverage, coverage
 from exporters.readings import Reading
 from exporters.snapshot import Inventory, Snapshot
 from exporters.status.databases import Database, databases_view
+from exporters.status.drift import Drift, drift_reasons, drift_view
 from exporters.status.drills import Drills, drills_view
 from exporters.status.network import Network, Target, network_view
 from exporters.status.protection import Backups, Security, backups_view, security_view
@@ -50,6 +51,7 @@ class Overview(NamedTuple):
     security: Security | None
     drills: Drills | None
     sources: Sequence[Source]
+    drift: Drift | None = None
 
     def collects(self, name: str) -> bool:
         """Whether this exporter has the collector."""
@@ -68,6 +70,8 @@ def overview(snapshot: Snapshot, inventory: Inventory, now: float) -> Overview:
     security = None if security_records is None else security_view(security_records, load_controls())
     drill_records = snapshot.drill.value if snapshot.drill else None
     drills = None if drill_records is None else drills_view(drill_records, now)
+    drift_record = snapshot.drift.value if snapshot.drift else None
+    drift = drift_view(drift_record, now) if drift_record else None
     sources = [_source(name, reading) for name, reading in snapshot.readings().items()]
     reasons = [
         *_network_reasons(network),
@@ -75,6 +79,7 @@ def overview(snapshot: Snapshot, inventory: Inventory, now: float) -> Overview:
         *_database_reasons(databases),
         *_security_reasons(security),
         *_drill_reasons(drills),
+        *(Reason(*reason) for reason in drift_reasons(drift)),
         *_source_reasons(sources),
     ]
     reasons.sort(key=lambda reason: RANK[reason.state])
@@ -90,6 +95,7 @@ def overview(snapshot: Snapshot, inventory: Inventory, now: float) -> Overview:
         security=security,
         drills=drills,
         sources=sources,
+        drift=drift,
     )
 
 

@@ -79,6 +79,17 @@ class DrillStates(_Part, frozen=True):
     overdue: tuple[str, ...]
 
 
+class DriftStates(_Part, frozen=True):
+    """Hosts that the last check of drift went to; those with pending operations, and those that were not read."""
+
+    checked: int
+    operations: int
+    drifted: tuple[str, ...]
+    unread: tuple[str, ...]
+    age_seconds: float
+    state: State
+
+
 class SourceState(_Part, frozen=True):
     """A collector's data: its newest part's age in seconds, what is wrong in one word (empty: nothing) and in full."""
 
@@ -109,6 +120,7 @@ class Summary(_Part, frozen=True):
     security: SecurityStates | None
     drills: DrillStates | None
     sources: tuple[SourceState, ...]
+    drift: DriftStates | None = None
 
     @property
     def exit_code(self) -> int:
@@ -149,6 +161,7 @@ def summary_of(view: Overview, now: float) -> Summary:
             )
             for source in view.sources
         ),
+        drift=_drift(view),
     )
 
 
@@ -222,4 +235,17 @@ def _drills(view: Overview) -> DrillStates | None:
         held=view.drills.held,
         not_well=tuple(one.record.drill for one in view.drills.last if one.problem and not one.is_overdue),
         overdue=tuple(one.record.drill for one in view.drills.last if one.is_overdue),
+    )
+
+
+def _drift(view: Overview) -> DriftStates | None:
+    if view.drift is None:
+        return None
+    return DriftStates(
+        checked=view.drift.checked,
+        operations=view.drift.operations,
+        drifted=tuple(view.drift.drifted),
+        unread=tuple(view.drift.unread),
+        age_seconds=round(view.drift.age, 1),
+        state=view.drift.state,
     )

@@ -37,6 +37,7 @@ def lines(summary: Summary) -> list[Text]:
         *_databases(summary),
         *_security(summary),
         *_drills(summary),
+        *_drift(summary),
         *_sources(summary),
     ]
 
@@ -153,6 +154,18 @@ def _drills(summary: Summary) -> list[Text]:
     state = State.WARNING if ill or not drills.held else State.OK
     words = f"{drills.held} records, {len(drills.overdue)} overdue, {len(drills.not_well)} missed something"
     return _line(state, "drills", words, ill)
+
+
+def _drift(summary: Summary) -> list[Text]:
+    """Nothing where drift was never checked: that is an alert's to say."""
+    drift = summary.drift
+    if drift is None:
+        return []
+    well = drift.checked - len(drift.drifted) - len(drift.unread)
+    words = f"{well}/{drift.checked} hosts as the inventory says {drift.age_seconds / 3600:.0f} h ago"
+    if drift.unread:
+        words += f"; {len(drift.unread)} not read"
+    return _line(drift.state, "drift", words, [*drift.drifted, *drift.unread])
 
 
 def _sources(summary: Summary) -> list[Text]:

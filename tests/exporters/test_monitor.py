@@ -97,7 +97,7 @@ def has(monitor: Monitor, name: str) -> bool:
     return any(key.startswith(name) for key in scrape(monitor))
 
 
-WELL = dict.fromkeys(("inventory", "availability", "backup", "security", "drill", "deploy"), 1.0)
+WELL = dict.fromkeys(("inventory", "availability", "backup", "security", "drill", "deploy", "drift"), 1.0)
 
 
 def test_all_is_well_at_first(monitor: Monitor) -> None:

@@ -90,7 +90,7 @@ def test_every_reason_and_state_of_the_checks_has_a_word() -> None:
         ("backup", RESULTS),
         ("control", STATES),
         ("trouble", [trouble.value for trouble in Trouble]),
-        ("collector", ["inventory", "availability", "backup", "security", "drill", "deploy"]),
+        ("collector", ["inventory", "availability", "backup", "security", "drill", "deploy", "drift"]),
     ):
         for value in values:
             assert words.word(table, value) != value, f"{table}.{value}"
