@@ -9,6 +9,7 @@ from pyinfra.api import deploy
 
 from deploy.base.firewall import firewall
 from deploy.base.ruleset import ruleset
+from deploy.freshness.parts import CERTIFICATE_TIMER, certificate_files
 from deploy.here import here, render, secret_store
 from deploy.hoststate.container import Container
 from deploy.hoststate.files import File, files
@@ -91,7 +92,8 @@ def base() -> None:
             "systemctl daemon-reload",
             "systemctl restart prometheus-node-exporter",
             "systemctl enable -q jizuo-firewall-counters.timer",
-            "systemctl restart jizuo-firewall-counters.timer",
+            f"systemctl enable -q {CERTIFICATE_TIMER}",
+            f"systemctl restart jizuo-firewall-counters.timer {CERTIFICATE_TIMER}",
         ],
         confirm=[NODE_EXPORTER_SHOWS],
     )
@@ -104,6 +106,7 @@ def base() -> None:
             "nftables.service",
             "prometheus-node-exporter.service",
             "jizuo-firewall-counters.timer",
+            CERTIFICATE_TIMER,
             "ssh.service",
         ],
     )
@@ -192,7 +195,7 @@ def logs(data: HostData) -> list[File]:
 
 
 def node_exporter(data: HostData) -> list[File]:
-    """The node exporter's settings and certificates, and what writes the firewall's counters for it."""
+    """The node exporter's settings and certificates, and what writes the firewall's counters and the certificates' ends."""
     name = "jizuo-firewall-counters"
     return [
         File("/etc/default/prometheus-node-exporter", NODE_EXPORTER),
@@ -202,6 +205,7 @@ def node_exporter(data: HostData) -> list[File]:
             File(f"/etc/systemd/system/{name}.{kind}", render(TEMPLATES / f"{name}.{kind}.j2"))
             for kind in ("service", "timer")
         ),
+        *certificate_files(),
     ]
 
 

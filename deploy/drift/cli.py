@@ -84,9 +84,7 @@ def drift(
         record = record_of(city, result, at)
         missed = [] if limit else leave_record(city, state, msgspec.json.encode(record), FILE)
     for name in missed:
-        click.echo(
-            f"jizuo drift: {name} did not take the record; monitoring shows the one before", err=True
-        )
+        click.echo(f"jizuo drift: {name} did not take the record; monitoring shows the one before", err=True)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(record)).decode())
     else:

@@ -64,7 +64,9 @@ def record_of(city: City, result: DeployResult, at: str) -> DriftRecord:
 
 def by_role(city: City, host: str, operations: list[str]) -> Mapping[str, list[str]]:
     """Operations such as `base | SSH server` by role; a role of the host with none stays, empty."""
-    found: dict[str, list[str]] = {role: [] for role, nodes in ROLES.items() if city.nodes[host].role in nodes}
+    found: dict[str, list[str]] = {
+        role: [] for role, nodes in ROLES.items() if city.nodes[host].role in nodes
+    }
     for operation in operations:
         found.setdefault(operation.partition(" | ")[0], []).append(operation)
     return found

@@ -10,6 +10,7 @@ from typing import cast
 from pyinfra import host
 from pyinfra.api import deploy
 
+from deploy.freshness.parts import LOG_TIMER, log_stream_files
 from deploy.here import all_hosts, here, secret_store
 from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
@@ -25,6 +26,7 @@ from deploy.operations.storage import STORAGE_PACKAGES, storage
 from deploy.operations.storage import UNIT as STORAGE
 from deploy.operations.wheelhouse import make_wheelhouse
 from deploy.pyinfra_inventory import deployed_city
+from inventories.hosts import linux_nodes
 from inventories.plan import build_plan
 
 #: What operations installs; the mirror must hold these.
@@ -83,17 +85,13 @@ def operations() -> None:
         ],
         activate=["systemctl daemon-reload", f"systemctl try-restart {EXPORTER} {' '.join(TIMERS)}"],
     )
-    units(
-        name="services",
-        running=[
-            "nsd.service",
-            STORAGE,
-            "prometheus.service",
-            "prometheus-alertmanager.service",
-            EXPORTER,
-            *TIMERS,
-        ],
+    files(
+        name="log streams",
+        wanted=log_stream_files(host.name, linux_nodes(city)),
+        activate=["systemctl daemon-reload", f"systemctl try-restart {LOG_TIMER}"],
     )
+    daemons = ["nsd.service", STORAGE, "prometheus.service", "prometheus-alertmanager.service"]
+    units(name="services", running=[*daemons, EXPORTER, *TIMERS, LOG_TIMER])
 
 
 def state_files(state: Path) -> list[File]:

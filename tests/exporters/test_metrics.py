@@ -35,6 +35,7 @@ from exporters.collectors.health import health_metrics, process_metrics
 from exporters.collectors.inventory import coverage_metrics, inventory_metrics
 from exporters.collectors.security import STATES, security_metrics
 from exporters.deploys import deploy_metrics, parse_deploy
+from exporters.drift import drift_metrics, parse_drift
 from exporters.exposition import (
     CONTENT_TYPE_OPENMETRICS,
     CONTENT_TYPE_TEXT,
@@ -377,6 +378,33 @@ def test_the_last_deploy_shows(tmp_path: Path) -> None:
     assert value(found, "jizuo_deploy_success") == 0
     assert value(found, "jizuo_deploy_last_timestamp_seconds") == AT
     assert parse_deploy([]).value is None
+
+
+def test_drift_shows_by_host_and_role_and_nothing_of_a_host_that_was_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "drift.json"
+    hosts = {
+        "cloud-1": {"pending": {"base": ["base | logs", "base | logs"], "cloud": []}, "unread": ""},
+        "core-a": {"pending": {"base": []}},
+        "ops-1": {"pending": {}, "unread": "connect: no route"},
+    }
+    path.write_text(json.dumps({"at": "2026-11-23T08:00:00+08:00", "seconds": 12.5, "hosts": hosts}))
+    parsed = parse_drift([path])
+    assert parsed.value is not None
+    assert (parsed.at, parsed.value.drifted, parsed.value.unread) == (AT, ["cloud-1"], ["ops-1"])
+    found = samples(drift_metrics(parsed.value))
+    pending = "jizuo_drift_pending_operations"
+    assert value(found, pending, subject="cloud-1", role="base") == 2
+    assert value(found, pending, subject="cloud-1", role="cloud") == 0
+    assert not [labels for labels in names(found, pending) if labels["subject"] == "ops-1"]
+    assert [labels["operation"] for labels in names(found, "jizuo_drift_operation_info")] == ["base | logs"]
+    assert value(found, "jizuo_drift_host_read", subject="ops-1") == 0
+    assert value(found, "jizuo_drift_host_read", subject="core-a") == 1
+    states = {
+        state: value(found, "jizuo_drift_hosts", state=state) for state in ("well", "drifted", "unread")
+    }
+    assert states == {"well": 1, "drifted": 1, "unread": 1}
+    assert value(found, "jizuo_drift_check_timestamp_seconds") == AT
+    assert parse_drift([]).value is None
 
 
 # The exposition.

@@ -20,6 +20,7 @@ from checks.drills.chain import write_record
 from checks.drills.record import DrillRecord, Measured
 from checks.record import Record, Status, timestamp, write_records
 from checks.security.controls import load_controls
+from exporters.drift import DriftRecord, HostDrift
 from exporters.places import places
 from exporters.status.overview import overview
 from exporters.status.summary import summary_of
@@ -136,6 +137,29 @@ def test_findings_are_2_and_named(lab: City, tmp_path: Path, drill: Callable[...
     assert (county["ipv6"]["well"], county["ipv4"]["well"]) == (0, county["ipv4"]["total"])
 
 
+def test_drift_is_a_finding_once_it_was_checked(
+    lab: City, tmp_path: Path, drill: Callable[..., DrillRecord]
+) -> None:
+    put(tmp_path, lab, fresh(drill))
+    hosts = {"cloud-1": {"pending": {"base": ["base | logs"]}}, "core-a": {"pending": {"base": []}}}
+    record = tmp_path / "deploy" / "drift.json"
+    record.parent.mkdir()
+    record.write_text(json.dumps({"at": timestamp(NOW), "seconds": 1, "hosts": hosts}))
+    done = run(tmp_path)
+    assert done.exit_code == 2
+    assert "! drift      1/2 hosts as the inventory says" in done.output
+    assert "cloud-1" in done.output
+    hosts = {"cloud-1": {"unread": "connect"}, "core-a": {"pending": {"base": []}}}
+    record.write_text(json.dumps({"at": timestamp(NOW), "seconds": 1, "hosts": hosts}))
+    done = run(tmp_path)
+    assert "? drift      1/2 hosts as the inventory says" in done.output
+    assert "1 not read" in done.output
+    document = json.loads(run(tmp_path, "--json").output)
+    assert document["drift"]["unread"] == ["cloud-1"]
+    record.unlink()
+    assert run(tmp_path).exit_code == 0
+
+
 def test_an_overdue_drill_is_a_finding(lab: City, tmp_path: Path, drill: Callable[..., DrillRecord]) -> None:
     put(tmp_path, lab, drill(started_at="2024-01-01T09:00:00.000+08:00"))
     done = run(tmp_path)
@@ -192,6 +216,7 @@ def test_a_whole_city_is_one_screen(share: int) -> None:
         backup=reading([*jobs, *databases(city, Status.FAIL)]),
         security=reading(controls("noncompliant")),
         drill=reading([]),
+        drift=reading(DriftRecord(timestamp(NOW), 1.0, {"cloud-1": HostDrift(unread="connect")})),
     )
     inventory = state.inventory.value
     assert inventory is not None
