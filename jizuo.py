@@ -29,7 +29,9 @@ COMMANDS = {
     "policy": Registered("inventories.policy.cli", "policy", "Who may reach what: show, lint, explain."),
     "lab": Registered("deploy.lab.cli", "lab", "Boot the inventory's hosts on this machine."),
     "deploy": Registered("deploy.cli", "deploy", "Bring hosts to the state that the inventory describes."),
-    "drift": Registered("deploy.drift.cli", "drift", "Where hosts differ from the inventory; changes nothing."),
+    "drift": Registered(
+        "deploy.drift.cli", "drift", "Where hosts differ from the inventory; changes nothing."
+    ),
     "router": Registered("deploy.vendors.cli", "router", "Routers that are no Linux: show, compare, push."),
     "check": Registered("checks.cli", "check", "Audit the city: availability, extranet, security, backups."),
     "status": Registered("exporters.status.cli", "status", "How the city stands, on one screen."),

@@ -75,8 +75,9 @@ def test_bench_lists_and_refuses() -> None:
     assert "there is no benchmark nothing; the benchmarks are: " in refused.stderr
 
 
-def test_bench_hands_its_arguments_on() -> None:
-    command = [sys.executable, "jizuo.py", "bench", "plan", "--", "--help"]
+@pytest.mark.parametrize("name", ["plan", "sizing"])
+def test_bench_hands_its_arguments_on(name: str) -> None:
+    command = [sys.executable, "jizuo.py", "bench", name, "--", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "jizuo bench plan" in done.stdout
+    assert f"jizuo bench {name}" in done.stdout

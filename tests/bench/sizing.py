@@ -1,10 +1,12 @@
 """What does a series cost Prometheus? Memory and processor at two sizes, in one run; the slope is the unit cost.
 
-Run from the repository with Prometheus on the PATH: `python -m tests.bench.sizing`.
+Run: `./jizuo bench sizing [--json]`, with Prometheus on the PATH.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import socket
 import subprocess
 import sys
@@ -80,16 +82,28 @@ def measure(series: int) -> tuple[float, float, int]:
             server.shutdown()
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Print the unit costs."""
+    parser = argparse.ArgumentParser(
+        prog="jizuo bench sizing", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    as_json = parser.parse_args(arguments).json
     (small, cpu_small, n_small), (large, cpu_large, n_large) = (measure(size) for size in SIZES)
     a_series = (large - small) / (SIZES[1] - SIZES[0])
     samples = SIZES[1] * n_large - SIZES[0] * n_small
+    costs = {
+        "base_bytes": round(small - a_series * SIZES[0]),
+        "bytes_per_series": round(a_series),
+        "cpu_seconds_per_million_samples": round((cpu_large - cpu_small) / samples * 1e6, 2),
+    }
+    if as_json:
+        print(json.dumps(costs))
+        return 0
     print(f"resident at {SIZES[0]}: {small / 1e6:.0f} MB, at {SIZES[1]}: {large / 1e6:.0f} MB")
     print(f"scrapes {n_small}, {n_large}; CPU {cpu_small:.2f} s, {cpu_large:.2f} s")
-    print(f"base_bytes = {small - a_series * SIZES[0]:.0f}")
-    print(f"bytes_per_series = {a_series:.0f}")
-    print(f"cpu_seconds_per_million_samples = {(cpu_large - cpu_small) / samples * 1e6:.2f}")
+    for name, cost in costs.items():
+        print(f"{name} = {cost}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from typing import Any
 
@@ -82,13 +83,11 @@ def test_after_a_deploy_there_is_none(lab: Lab, on: Execute) -> None:
     code, record = drift()
     assert code == 0, record
     found = metrics_when(lab, "jizuo_drift_host_read", '{subject="client-1"}', "1.0")
-    assert set(value for name, value in found.items() if "pending" in name) == {"0.0"}
+    assert {value for name, value in found.items() if "pending" in name} == {"0.0"}
 
 
 def metrics_when(lab: Lab, name: str, labels: str, value: str) -> dict[str, str]:
     """The metrics of drift once the exporter has read the record, which it looks for every second."""
-    import time
-
     end = time.monotonic() + 30
     while True:
         found = metrics(lab, "jizuo_drift_")
