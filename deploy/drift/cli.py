@@ -17,7 +17,6 @@ from deploy.cli import alone, deploy_progress, ready_state, run_deploy
 from deploy.drift.record import FILE, DriftRecord, record_of
 from deploy.drift.timer import LONGEST_HOURS, unit_files, unit_name
 from deploy.record import leave_record
-from deploy.roles import ROLES
 from inventories.cli import load_or_exit
 from inventories.hosts import linux_nodes
 from inventories.records import City
@@ -120,15 +119,13 @@ def _write_timer(city: City, path: Path, state: Path, folder: Path, every: int) 
 
 
 def _print(record: DriftRecord, log: Path) -> None:
-    """A table of hosts and roles, then each pending operation, then the hosts that were not read and why."""
+    """A table of hosts with their roles, then each pending operation, then the hosts that were not read and why."""
     console = Console()
-    shown = [role for role in ROLES if any(role in host.pending for host in record.hosts.values())]
-    table = Table("host", *shown, "state")
+    table = Table("host", "pending", "state")
     for name, host in record.hosts.items():
-        counts = [str(len(host.pending[role])) if role in host.pending else "-" for role in shown]
-        pending = any(host.pending.values())
-        state = "[red]not read[/]" if host.unread else "[yellow]drifted[/]" if pending else "as it shall be"
-        table.add_row(name, *counts, state)
+        counts = [f"{role} {len(names)}" for role, names in host.pending.items() if names]
+        state = "[red]not read[/]" if host.unread else "[yellow]drifted[/]" if counts else "as it shall be"
+        table.add_row(name, ", ".join(counts) or ("?" if host.unread else "0"), state)
     console.print(table)
     for name, host in record.hosts.items():
         for operation in (one for names in host.pending.values() for one in names):

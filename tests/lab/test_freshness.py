@@ -59,7 +59,9 @@ def test_a_repository_nodes_certificate_shows_in_prometheus(lab: Lab, on: Execut
     said = on("backup-1", "openssl", "x509", "-noout", "-enddate", "-in", file).stdout.strip()
     end = float(on("backup-1", "date", "-d", said.removeprefix("notAfter="), "+%s").stdout)
     assert exported(lab, "backup-1", ENDS)[file] == end
-    record = f'subject_check:jizuo_certificate_end_timestamp_seconds:min{{subject="backup-1", check="{file}"}}'
+    record = (
+        f'subject_check:jizuo_certificate_end_timestamp_seconds:min{{subject="backup-1", check="{file}"}}'
+    )
     url = f"http://[{lab.record.hosts[OPS][1]}]:9090/api/v1/query?query={quote(record)}"
     deadline = time.monotonic() + 90
     while True:
