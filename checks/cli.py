@@ -15,6 +15,7 @@ from msgspec import structs
 from rich.console import Console
 
 from checks import backup_databases, table
+from checks.availability.city_names import names_of
 from checks.availability.ipv6 import assess
 from checks.availability.run import probe_all
 from checks.availability.targets import EndpointError, targets_of
@@ -187,7 +188,8 @@ async def _availability(task: _Task) -> dict[str, list[Record]]:
 
 async def _ipv6(task: _Task) -> dict[str, list[Record]]:
     if task.vantage == LOCAL:
-        return {IPV6: await assess(targets_of(task.city, build_plan(task.city)))}
+        plan = build_plan(task.city)
+        return {IPV6: await assess(targets_of(task.city, plan), names=names_of(task.city, plan))}
     return {IPV6: await assess_from(task.vantage, shell_of(task.state))}
 
 

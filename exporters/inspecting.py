@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from checks.availability import chinese, tls
+from checks.availability.city_names import CityNames
 from checks.availability.ipv6 import assess
 from checks.availability.names import Names, Resolver
 from checks.availability.outcome import Outcome
@@ -38,6 +39,7 @@ class InspectLoop:
         self._on_change = on_change
         self._resolver = resolver
         self.targets: Sequence[Target] = ()
+        self.names = CityNames()
         self.reading: Reading[Inspection] = Reading()
 
     async def run(self) -> None:
@@ -66,7 +68,7 @@ class InspectLoop:
 
         secure = [target for target in targets if target.kind in (Kind.TLS, Kind.HTTPS)]
         shown = await asyncio.gather(*(look(target) for target in secure))
-        readiness = await assess(targets, timeout=self._timeout, resolver=self._resolver)
+        readiness = await assess(targets, timeout=self._timeout, resolver=self._resolver, names=self.names)
         seconds, now = time.monotonic() - begun, time.time()
         self.reading = Reading(Inspection(shown, readiness), now, now, seconds, None)
 

@@ -119,6 +119,7 @@ class Monitor:
             self.snapshot = snapshot
         if snapshot.inventory.value:
             self._rounds.targets = self._inspections.targets = snapshot.inventory.value.targets
+            self._inspections.names = snapshot.inventory.value.names
         await asyncio.to_thread(self._render, self.snapshot)
 
     async def _follow(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from checks.availability.city_names import names_of
 from checks.availability.targets import targets_of, unprobed_of
 from checks.record import Record, read_records
 from exporters.collectors.availability import Cycle
@@ -47,10 +48,11 @@ def parse_inventory(files: Sequence[Path], shard: Shard = WHOLE) -> Parsed[Inven
         raise ValueError("the folder holds no inventory: city.toml and its CSV files are not there")
     try:
         city = load_city(files[0].parent)
-        targets = targets_of(city, build_plan(city))
+        plan = build_plan(city)
+        targets, names = targets_of(city, plan), names_of(city, plan)
     except (InventoryError, PlanError) as error:
         raise ValueError(str(error)) from error
-    inventory = Inventory(city, targets, places(city), unprobed_of(city))
+    inventory = Inventory(city, targets, places(city), unprobed_of(city), names=names)
     return Parsed(share_of(inventory, shard), max(file.stat().st_mtime for file in files))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+from checks.availability.city_names import CityNames
 from checks.availability.targets import Target, Unprobed
 from checks.drills.record import DrillRecord
 from checks.record import Record
@@ -27,6 +28,7 @@ class Inventory(NamedTuple):
         where: Where every node and system stands.
         unprobed: What nobody probes, and why.
         is_whole: Whether the targets are all of the city's.
+        names: Whom to ask for the names of its nodes.
     """
 
     city: City
@@ -34,6 +36,7 @@ class Inventory(NamedTuple):
     where: Mapping[str, Place]
     unprobed: Sequence[Unprobed] = ()
     is_whole: bool = True
+    names: CityNames = CityNames()
 
 
 @dataclass(frozen=True)

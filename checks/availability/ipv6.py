@@ -24,6 +24,7 @@ from checks.record import Record
 from inventories.records import Family
 
 from . import http
+from .city_names import CityNames
 from .names import Resolver, asking
 from .outcome import Outcome, Reason
 from .readiness import Assessment, Measured, Page, Zone, assessment, broken, not_deployed, records_of
@@ -44,8 +45,15 @@ async def assess(
     timeout: float = 5.0,
     resolver: Resolver | None = None,
     by: Assessment | None = None,
+    names: CityNames | None = None,
 ) -> list[Record]:
-    """The records of every web endpoint among the targets; one of two families of it is enough to name it."""
+    """The records of every web endpoint among the targets; one of two families of it is enough to name it.
+
+    `names` says where the names of the city's own nodes are asked for; a `resolver` goes before its.
+    """
+    names = names or CityNames()
+    if resolver is not None:
+        names = names._replace(resolver=resolver)
     pages: dict[tuple[str, str], dict[Family, Target]] = {}
     for target in targets:
         if target.kind in (Kind.HTTP, Kind.HTTPS):
@@ -55,7 +63,7 @@ async def assess(
     async def one(pair: dict[Family, Target]) -> list[Record]:
         async with turns:
             try:
-                return records_of(await measure(pair, timeout, resolver), by)
+                return records_of(await measure(pair, timeout, names), by)
             except (
                 Exception
             ) as error:  # a server that breaks this in a way nobody thought of stops no other's
@@ -76,15 +84,15 @@ def _worst_of_each(found: Iterable[Sequence[Record]]) -> list[Record]:
     return [record for records in worst.values() for record in records]
 
 
-async def measure(pair: dict[Family, Target], timeout: float, resolver: Resolver | None = None) -> Measured:
+async def measure(pair: dict[Family, Target], timeout: float, names: CityNames) -> Measured:
     """Measures one endpoint.
 
     Args:
         pair: The endpoint's target in each family; one family may be missing where it is not deployed.
         timeout: Seconds for one request or question.
-        resolver: Name servers to ask in place of the machine's.
+        names: Which name servers to ask, and for what.
     """
-    name = pair[Family.IPV6].host
+    name, resolver = names.full(pair[Family.IPV6].host), names.resolver
     ask = asking(resolver)
     (addresses, resolution), zones = await asyncio.gather(
         _addresses(ask, name, "AAAA", timeout),

@@ -66,8 +66,14 @@ class Names:
 
 
 def asking(given: Resolver | None) -> dns.asyncresolver.Resolver:
-    """A resolver that remembers nothing: of the machine's name servers (resolv.conf(5), read now) or those given."""
-    resolver = dns.asyncresolver.Resolver(configure=given is None)
+    """A resolver that remembers nothing: of the machine's name servers (resolv.conf(5), read now) or those given.
+
+    Of a machine that has none it has none either: each name that it is asked for fails, and says so.
+    """
+    try:
+        resolver = dns.asyncresolver.Resolver(configure=given is None)
+    except dns.resolver.NoResolverConfiguration:
+        resolver = dns.asyncresolver.Resolver(configure=False)
     resolver.cache = None
     resolver.search = []
     if given is not None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import dns.resolver
 import pytest
 from aiohttp import web
 from msgspec import structs
 
+from checks.availability.city_names import names_of
 from checks.availability.ipv6 import assess, inner_links
 from checks.availability.names import Resolver
 from checks.availability.readiness import Measured, Page, Zone, assessment, degradation, judge, score
 from checks.availability.targets import Kind, Target
 from checks.record import Record, Status
+from inventories.load import load_city
+from inventories.plan import build_plan
 from inventories.records import Family
 
 from .servers import LOOPBACK, closed_port, name_server
 
+LAB = Path(__file__).parents[2] / "inventories" / "lab"
 NAME = "portal.city.example"
 RECORDS: dict[tuple[str, str], tuple[str, ...]] = {
     (NAME, "A"): ("127.0.0.1",),
@@ -182,6 +188,44 @@ def test_a_name_server_that_is_down_says_nothing_of_the_system() -> None:
     assert (found["ipv6-aaaa"].status, found["ipv6-aaaa"].reason) == (Status.ERROR, "unresolved")
     assert found["ipv6-authority"].status is Status.ERROR
     assert found["ipv6-reachable"].status is Status.PASS
+
+
+def test_a_machine_without_a_resolver_asks_the_operations_node_for_the_citys_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    city = load_city(LAB)
+    plan = build_plan(city)
+    monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", _no_resolver)
+    names = names_of(city, plan)
+    assert names.resolver == Resolver(
+        tuple(str(plan.host("ops-1", family)) for family in (Family.IPV6, Family.IPV4))
+    )
+    assert names.full("cloud-1") == "cloud-1.yichun.example"
+    assert names.full("www.city.example") == "www.city.example"
+    # A city without such a node has nobody to ask: names cannot be told, pages can.
+    bare = structs.replace(city, nodes={})
+    assert names_of(bare, plan).resolver is None
+
+    async def run() -> list[Record]:
+        async with pages("ipv6", PAGES) as port:
+            target = Target(
+                subject="portal",
+                check="http://cloud-1/",
+                kind=Kind.HTTP,
+                family=Family.IPV6,
+                address="::1",
+                port=port,
+                host=NAME,
+            )
+            return await assess([target], timeout=2.0)
+
+    found = {record.check: record for record in asyncio.run(run())}
+    assert (found["ipv6-aaaa"].status, found["ipv6-aaaa"].reason) == (Status.ERROR, "unresolved")
+    assert found["ipv6-reachable"].status is Status.PASS
+
+
+def _no_resolver(*_: object) -> None:
+    raise dns.resolver.NoResolverConfiguration("cannot open /etc/resolv.conf")
 
 
 def test_what_is_not_deployed_in_ipv6_is_not_ready() -> None:

@@ -31,7 +31,7 @@ BY_ITSELF = (
 
 
 def drift(*arguments: str) -> tuple[int, dict[str, Any]]:
-    done = jizuo("drift", INVENTORY, *arguments, "--json", timeout=300)
+    done = jizuo("drift", INVENTORY, *arguments, "--json", timeout=400)
     assert done.stdout, done.stderr
     assert "did not take the record" not in done.stderr
     return done.returncode, json.loads(done.stdout)
