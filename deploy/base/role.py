@@ -195,7 +195,7 @@ def logs(data: HostData) -> list[File]:
 
 
 def node_exporter(data: HostData) -> list[File]:
-    """The node exporter's settings and certificates, and what writes the firewall's counters and the certificates' ends."""
+    """The node exporter's settings and certificates, and what writes counters and certificates' ends for it."""
     name = "jizuo-firewall-counters"
     return [
         File("/etc/default/prometheus-node-exporter", NODE_EXPORTER),
