@@ -11,24 +11,23 @@ import sys
 from typing import IO
 
 from .configuration import ConfigurationError, read_configuration
-from .copies import rebuild
 from .restic import JobError
-from .restore import add_arguments, restore, wish_of
 from .running import Interrupted, Running
-from .steps import carry_out
 
 CONFIGURATION_FOLDER = "/etc/jizuo/backup"
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line: exit 0 for success, 3 for a snapshot that lacks files, 1 for a failure."""
-    options = _parser().parse_args(arguments)
+    options = _parser(arguments).parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
         configuration = read_configuration(os.path.join(options.configuration, options.policy + ".json"))
         os.makedirs(options.cache, mode=0o700, exist_ok=True)
         if options.command == "restore":
+            from .restore import restore, wish_of
+
             done = restore(configuration, wish_of(options), options.state, options.cache, say=_log)
             print(json.dumps(done))
             return 0
@@ -40,8 +39,12 @@ def main(arguments: list[str]) -> int:
                 configuration, options.state, options.cache, _say if options.command == "run" else _log
             )
             if options.command == "rebuild":
+                from .copies import rebuild
+
                 print(json.dumps(rebuild(run, options.node, options.source)))
                 return 0
+            from .steps import carry_out
+
             return carry_out(run, options.verify, options.scheduled, options.read_all)
     except (ConfigurationError, JobError, OSError) as error:
         print(f"jizuo_backup: {error}", file=sys.stderr)
@@ -51,9 +54,10 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="jizuo_backup", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    # Told its name, argparse need not work it out, which would load what lays out a terminal's help.
+    commands = parser.add_subparsers(dest="command", required=True, prog="jizuo_backup")
     run = commands.add_parser("run", help="take a snapshot, copy it, verify what is due")
     run.add_argument("policy")
     run.add_argument("--verify", action="store_true", help="verify now, due or not")
@@ -61,7 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--wait", action="store_true", help="wait for another run of the policy to end")
     run.add_argument("--read-all", action="store_true", help="with --verify: read all data, not a part")
     back = commands.add_parser("restore", help="restore a folder and compare every file")
-    add_arguments(back)
+    # What restores is a program of its own: a run that takes backups need not hold it.
+    if arguments[:1] == ["restore"]:
+        from .restore import add_arguments
+
+        add_arguments(back)
     fill = commands.add_parser("rebuild", help="fill a repository that is gone from another of the policy")
     fill.add_argument("policy")
     fill.add_argument("--node", required=True, help="the node whose repository is to be filled")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import manifest, rotation
+from . import rotation
+from .apart import apart
 from .configuration import Configuration, RepositoryPlace
-from .reach import CLOCK_SECONDS, clock_offset, family_that_answers
 from .restic import JobError, Restic, failure
 from .state import State, now, text
+
+if TYPE_CHECKING:
+    from . import manifest
 
 #: How many paths a state names at most.
 NAMED = 20
@@ -77,14 +79,14 @@ class Running:
         Raises:
             JobError: the host does not answer.
         """
-        family = family_that_answers(place)
-        offset = clock_offset(place, self.configuration.ca_file)
+        # TLS and its certificates are a third of the memory that the job would then hold beside restic.
+        family, offset, most = apart(lambda: _reach(place, self.configuration.ca_file))
         self.known(place)["clock_offset_seconds"] = offset
-        self.restic[place.node].may_unlock = offset is not None and abs(offset) <= CLOCK_SECONDS
-        if offset is not None and abs(offset) > CLOCK_SECONDS:
+        self.restic[place.node].may_unlock = offset is not None and abs(offset) <= most
+        if offset is not None and abs(offset) > most:
             ahead = "ahead of" if offset > 0 else "behind"
             self.say(f"clock: {abs(offset):.0f} s {ahead} that of {place.node}; one of the two is wrong")
-        return family
+        return str(family)
 
     def begin_repository(self, place: RepositoryPlace, source: RepositoryPlace | None) -> None:
         """Make an empty repository, cut like the source's: else nothing copied between them is deduplicated.
@@ -149,8 +151,17 @@ class Running:
         self.say(f"{label}: {step['result']} in {step['seconds']:.1f} s{detail}")
 
 
+def _reach(place: RepositoryPlace, ca_file: str) -> tuple[str, float | None, float]:
+    """The family that answers, by how much the clocks differ, and by how much they may."""
+    from .reach import CLOCK_SECONDS, clock_offset, family_that_answers
+
+    return family_that_answers(place), clock_offset(place, ca_file), CLOCK_SECONDS
+
+
 def remove_tree(path: str) -> None:
     """Remove a folder that was restored, whatever modes its folders were restored with."""
+
+    import shutil
 
     def allow(function: Callable[..., Any], name: str, _: object) -> None:
         os.chmod(os.path.dirname(name), stat.S_IRWXU)

@@ -7,7 +7,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from . import dumps, manifest
 from .apart import apart
 from .configuration import RepositoryPlace
 from .restic import Done, JobError, Restic, failure, messages
@@ -39,7 +38,10 @@ def back_up(run: Running) -> str:
 
 
 def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
-    dumps.take(run.configuration.dumps)
+    if run.configuration.dumps:
+        from . import dumps
+
+        dumps.take(run.configuration.dumps)
     apart(partial(_scan, run, int(began.timestamp() * 1e9)))
     failed: list[JobError] = []
     for place in run.configuration.repositories:
@@ -57,9 +59,12 @@ def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
 
 def _scan(run: Running, scanned_ns: int) -> None:
     """Bring manifest and index up to date; what is as the last run left it is left, and restic need not read it."""
+    from . import dumps, manifest
+
     known = manifest.read_index(run.index_path)
     found, same = manifest.scan(run.configuration.paths, known)
-    if not found.keys() - dumps.files_of(run.configuration.dumps):
+    own = dumps.files_of(run.configuration.dumps)
+    if all(name in own for name in found):
         # An empty source is a disk that was not mounted or data that are lost, not a backup of nothing.
         raise JobError("empty_source", f"there is no file in {', '.join(run.configuration.paths)}")
     if not (same and known.is_of(run.sums_path)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from datetime import datetime
 from typing import Any
 
@@ -57,10 +56,11 @@ class JsonFile:
         Raises:
             OSError: the folder cannot be written; the old file stays as it was.
         """
-        folder = os.path.dirname(self.path)
-        handle, scratch = tempfile.mkstemp(dir=folder, prefix=".state.")
+        folder, name = os.path.split(self.path)
+        # Of one writer only; what one that was killed left is written over once its number comes again.
+        scratch = os.path.join(folder, f".{name}.{os.getpid()}")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            with open(scratch, "w", encoding="utf-8", errors="backslashreplace") as file:
                 json.dump(content, file, ensure_ascii=False, indent=1)
                 file.write("\n")
                 file.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from . import manifest
 from .copies import copy_everywhere
 from .running import Running
 from .snapshot import back_up
@@ -31,6 +30,8 @@ def carry_out(run: Running, verify_now: bool, scheduled: bool, read_all: bool = 
     well = result == "success"
     if well and any(restore_test_due(run, place, verify_now) for place in run.configuration.repositories):
         # Now, as close to the snapshot as can be: copies and checks may take hours, in which files change.
+        from . import manifest
+
         run.stable = manifest.stable(manifest.read_index(run.index_path))
     if result != "failure":
         well = copy_everywhere(run) and well

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from . import dumps, manifest, rotation
+from . import rotation
 from .configuration import Dump, RepositoryPlace
 from .restic import DAMAGE, JobError, Restic, damaged_packs, failure, listed_as, pattern_of
 from .running import NAMED, Running, names_of, remove_tree
@@ -106,6 +106,8 @@ def _tell_damage(run: Running, place: RepositoryPlace, errors: str) -> None:
 
 
 def _restore_test(run: Running, place: RepositoryPlace, step: dict[str, Any]) -> None:
+    from . import manifest
+
     configuration, restic = run.configuration, run.restic[place.node]
     snapshot = run.snapshots[place.node]
     step.update(snapshot=snapshot[:8], snapshot_at=run.state.data["backup"]["snapshot_at"])
@@ -145,6 +147,8 @@ def _dump_test(restic: Restic, snapshot: str, target: str, dump: Dump) -> None:
     """Bring a dump back from the repository and restore it into a cluster of its own."""
     if dump.engine != "postgresql":
         return  # there is no product here to restore it into; its file is compared like any other
+    from . import dumps
+
     includes = [
         argument
         for name in (dump.file, dump.file + dumps.ANSWERS)

@@ -198,15 +198,15 @@ def test_whoever_is_told_to_stop_stops_the_work_too(tmp_path: Path) -> None:
 
     def work() -> None:
         (tmp_path / "began").touch()
-        os.kill(os.getppid(), signal.SIGUSR1)
+        os.kill(os.getppid(), signal.SIGTERM)
         time.sleep(3)
         (tmp_path / "went on").touch()
 
-    before = signal.signal(signal.SIGUSR1, stop)
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         with pytest.raises(Told):
             apart(work)
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGTERM, before)
     assert (tmp_path / "began").exists()
     assert not (tmp_path / "went on").exists()
