@@ -54,6 +54,7 @@ def server_files(store: SecretStore, data: HostData) -> list[File]:
         TEMPLATES / "jizuo-repository.service.j2",
         user=USER,
         folder=FOLDER,
+        library=str(Path(client.LIBRARY).parent),
         arguments=shlex.join(server_arguments(f":{BACKUP_PORT}", Path(CONFIGURATION), Path(FOLDER))),
     )
     return [

@@ -11,14 +11,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .holding import altered_files, contents
+from .holding import altered_files, aside_of, contents
 from .maintenance import Maintenance
 from .restic import JobError
 from .running import NAMED
 from .state import now, text
-
-#: Beside the clients' folders, where no client's login leads: a login reaches the folder of its own name.
-ASIDE = ".damaged"
 
 
 def heal(maintenance: Maintenance) -> bool:
@@ -30,7 +27,7 @@ def heal(maintenance: Maintenance) -> bool:
 def _heal(maintenance: Maintenance, step: dict[str, Any]) -> None:
     holding, restic = maintenance.holding, maintenance.restic
     root = os.path.dirname(os.path.dirname(holding.folder))
-    aside = os.path.join(root, ASIDE, holding.name, f"{now():%Y%m%dT%H%M%S}")
+    aside = aside_of(root, holding.name, f"{now():%Y%m%dT%H%M%S}")
     altered = altered_files(holding)
     for path in altered:
         _move(holding.folder, path, aside)

@@ -16,6 +16,8 @@ from .snapshot import PARTIAL
 
 #: The folders of a repository whose files are named after the SHA-256 of their content.
 NAMED_BY_CONTENT = ("data", "index", "snapshots")
+#: Beside the clients' folders, where no client's login leads: a login reaches the folder of its own name.
+ASIDE = ".damaged"
 
 
 class Holding(NamedTuple):
@@ -115,7 +117,7 @@ def files_of(holding: Holding, kind: str) -> Iterator[str]:
 def altered_files(holding: Holding) -> list[str]:
     """The files whose content is not what their name says, or cannot be read: needs no password, reads all."""
     return [
-        path for kind in NAMED_BY_CONTENT for path in sorted(files_of(holding, kind)) if not _as_named(path)
+        path for kind in NAMED_BY_CONTENT for path in sorted(files_of(holding, kind)) if not as_named(path)
     ]
 
 
@@ -131,7 +133,13 @@ def bytes_of(holding: Holding) -> int:
     return total
 
 
-def _as_named(path: str) -> bool:
+def aside_of(root: str, name: str, stamp: str) -> str:
+    """Where what is moved aside of a repository goes, below the folder of all repositories."""
+    return os.path.join(root, ASIDE, name, stamp)
+
+
+def as_named(path: str, *, unreadable: bool = False) -> bool:
+    """Whether a file's content is what its name says, or it has gone; `unreadable` where it cannot be read."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb", buffering=0) as file:
@@ -140,5 +148,5 @@ def _as_named(path: str) -> bool:
     except FileNotFoundError:
         return True
     except OSError:
-        return False
+        return unreadable
     return digest.hexdigest() == os.path.basename(path)

@@ -1,4 +1,4 @@
-"""`python3 -m jizuo_backup.repository maintain|plan|heal`: what a repository server's timer and its keeper start."""
+"""`python3 -m jizuo_backup.repository COMMAND`: what a repository server's units and its keeper start."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .holding import Holding, read_holding
 from .maintenance import Maintenance
 from .planning import plan
 from .restic import JobError
+from .settling import settle
 from .state import now
 from .window import inside
 
@@ -40,9 +41,16 @@ def main(arguments: list[str]) -> int:
         command.add_argument(
             "--cache", default=os.environ.get("CACHE_DIRECTORY", "/var/cache/jizuo-repository")
         )
+    settling = commands.add_parser(
+        "settle", help="move aside what a server that was killed left half written"
+    )
+    settling.add_argument("root", help="the folder of all repositories; the server must not be running")
     options = parser.parse_args(arguments)
     well = True
     try:
+        if options.command == "settle":
+            settle(options.root, lambda line: print(line, flush=True))
+            return 0
         names = options.names or _names(options.configuration)
         held = [read_holding(os.path.join(options.configuration, name + ".json")) for name in names]
         if options.command == "plan":
