@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .restic import JobError
@@ -53,7 +53,7 @@ def apart(work: Callable[[], Any]) -> Any:
     return told["given"]
 
 
-def _be_child(work: Callable[[], Any], writer: int, mask: set[signal.Signals]) -> None:
+def _be_child(work: Callable[[], Any], writer: int, mask: Iterable[int]) -> None:
     """Do the work, say how it ended, and end without what a whole job does at its end."""
     try:
         for number in STOPS:
