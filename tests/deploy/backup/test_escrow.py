@@ -280,7 +280,7 @@ def test_a_secret_of_a_database_that_is_another_now_makes_the_kit_out_of_date(
     assert f"{name} is not there" in said
 
 
-#: pgBackRest and PostgreSQL's tools, noting what they are asked: the real ones are tried in the lab.
+#: pgBackRest and PostgreSQL's tools, noting what they are asked: test_escrow_database.py has the real ones.
 STAND_INS = {
     "pgbackrest": 'printf "%s\\n" "$@" >"$NOTES/asked"; cp "${1#--config=}" "$NOTES/settings"',
     "pg_controldata": 'echo "max_connections setting:              100"; echo "max_prepared_xacts setting:   5"',
