@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, generate_latest
-
-from checks.record import Record, Status
+from checks.record import Status
 from exporters.backups import backup_jobs
 from exporters.collectors.database import database_metrics
+from tests.exporters.exposition import record, samples
 
-AT = "2026-11-25T12:00:00+00:00"
-
-
-def record(check: str, status: Status, value: float | None) -> Record:
-    return Record(
-        subject="cloud-1-main",
-        check=check,
-        family="none",
-        status=status,
-        value=value,
-        at=AT,
-        evidence="",
-        reason="",
-    )
-
-
+SUBJECT = "cloud-1-main"
 RECORDS = [
-    record("database-log", Status.PASS, 10),
-    record("database-restorable:backup-1", Status.FAIL, 7200),
-    record("database-restorable:offsite-1", Status.PASS, 60),
-    record("database-base-backup:backup-1", Status.FAIL, None),
-    record("database-restore-test:offsite-1", Status.ERROR, None),
+    record(SUBJECT, "database-log", Status.PASS, 10),
+    record(SUBJECT, "database-restorable:backup-1", Status.FAIL, 7200),
+    record(SUBJECT, "database-restorable:offsite-1", Status.PASS, 60),
+    record(SUBJECT, "database-base-backup:backup-1", Status.FAIL, None),
+    record(SUBJECT, "database-restore-test:offsite-1", Status.ERROR, None),
 ]
 
 
-class _Collected:
-    def collect(self) -> list[object]:
-        return list(database_metrics(RECORDS))
-
-
 def test_each_repository_has_its_own_moment_and_what_is_unknown_has_none() -> None:
-    registry = CollectorRegistry()
-    registry.register(_Collected())  # type: ignore[arg-type]
-    lines = [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
+    lines = samples(database_metrics(RECORDS))
     assert lines == [
         'jizuo_database_log_sending{cluster="cloud-1-main"} 1.0',
         'jizuo_database_restorable_timestamp_seconds{cluster="cloud-1-main",repository="backup-1"} 1.7956008e+09',

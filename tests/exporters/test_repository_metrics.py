@@ -4,61 +4,34 @@ from __future__ import annotations
 
 import subprocess
 
-from prometheus_client import CollectorRegistry, generate_latest
-
-from checks.record import Record, Status
+from checks.record import Status
 from exporters.backups import backup_jobs
 from exporters.collectors.repository import repository_metrics
+from tests.exporters.exposition import exposed, record, samples
 
-AT = "2026-11-25T12:00:00+00:00"
-
-
-def record(check: str, status: Status, value: float | None) -> Record:
-    return Record(
-        subject="gov@cloud-1",
-        check=check,
-        family="none",
-        status=status,
-        value=value,
-        at=AT,
-        evidence="",
-        reason="",
-    )
-
-
+SUBJECT = "gov@cloud-1"
 RECORDS = [
-    record("repository-maintenance:backup-1", Status.FAIL, 200_000),
-    record("repository-damage:backup-1", Status.FAIL, 2),
-    record("repository-lock:backup-1", Status.PASS, 60),
-    record("repository-foreign:backup-1", Status.FAIL, 3),
-    record("repository-size:backup-1", Status.PASS, 123456),
-    record("repository-read:backup-1", Status.FAIL, None),
-    record("repository-clock:backup-1", Status.PASS, -0.3),
-    record("restore-elsewhere:backup-1", Status.PASS, 600),
-    record("restore-elsewhere:offsite-1", Status.FAIL, None),
+    record(SUBJECT, "repository-maintenance:backup-1", Status.FAIL, 200_000),
+    record(SUBJECT, "repository-damage:backup-1", Status.FAIL, 2),
+    record(SUBJECT, "repository-lock:backup-1", Status.PASS, 60),
+    record(SUBJECT, "repository-foreign:backup-1", Status.FAIL, 3),
+    record(SUBJECT, "repository-size:backup-1", Status.PASS, 123456),
+    record(SUBJECT, "repository-read:backup-1", Status.FAIL, None),
+    record(SUBJECT, "repository-clock:backup-1", Status.PASS, -0.3),
+    record(SUBJECT, "restore-elsewhere:backup-1", Status.PASS, 600),
+    record(SUBJECT, "restore-elsewhere:offsite-1", Status.FAIL, None),
     # held since today, no window yet: neither never nor now
-    record("repository-maintenance:offsite-1", Status.PASS, None),
-    record("repository-damage:offsite-1", Status.NOT_APPLICABLE, None),
-    record("repository-read:offsite-1", Status.ERROR, None),
+    record(SUBJECT, "repository-maintenance:offsite-1", Status.PASS, None),
+    record(SUBJECT, "repository-damage:offsite-1", Status.NOT_APPLICABLE, None),
+    record(SUBJECT, "repository-read:offsite-1", Status.ERROR, None),
     # a check of the job, which begins alike
-    record("repository-check:backup-1", Status.PASS, 5),
+    record(SUBJECT, "repository-check:backup-1", Status.PASS, 5),
 ]
-
-
-class _Collected:
-    def collect(self) -> list[object]:
-        return list(repository_metrics(RECORDS))
-
-
-def exposed() -> bytes:
-    registry = CollectorRegistry()
-    registry.register(_Collected())  # type: ignore[arg-type]
-    return generate_latest(registry)
 
 
 def test_each_figure_is_as_it_is_and_what_is_unknown_has_none() -> None:
     where = 'node="cloud-1",policy="gov",repository="backup-1"'
-    lines = [line for line in exposed().decode().splitlines() if not line.startswith("#")]
+    lines = samples(repository_metrics(RECORDS))
     assert lines == [
         f"jizuo_repository_maintenance_timestamp_seconds{{{where}}} 1.795408e+09",
         f"jizuo_repository_data_read_timestamp_seconds{{{where}}} 0.0",
@@ -83,7 +56,13 @@ def test_each_figure_is_as_it_is_and_what_is_unknown_has_none() -> None:
 
 
 def test_promtool_has_nothing_to_remark() -> None:
-    done = subprocess.run(["promtool", "check", "metrics"], input=exposed(), capture_output=True, check=False)
+    given = exposed(repository_metrics(RECORDS))
+    done = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=given,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

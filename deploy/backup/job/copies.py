@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from .configuration import RepositoryPlace
+from .lasting import now, text
 from .restic import JobError, moment_of
 from .running import Running
 from .snapshot import mark_partial
-from .state import now, text
 
 
 def copy_everywhere(run: Running) -> bool:

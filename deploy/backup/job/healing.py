@@ -12,10 +12,10 @@ import os
 from typing import Any
 
 from .holding import altered_files, aside_of, contents
+from .lasting import now, text
 from .maintenance import Maintenance
 from .restic import JobError
 from .running import NAMED
-from .state import now, text
 
 
 def heal(maintenance: Maintenance) -> bool:

@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import Any
 
 from .holding import Contents, Holding, bytes_of, contents, files_of
+from .lasting import now, seconds_since, text
 from .restic import DAMAGE, JobError, Restic, damaged_packs, failure
 from .retention import kept_of, objection
 from .running import NAMED
-from .state import JsonFile, now, seconds_since, text
+from .state import JsonFile
 
 #: A lock that was not renewed for so long, by this server's clock, is of nobody: restic does it every five minutes.
 DEAD_LOCK_SECONDS = 2 * 3600

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .holding import Holding, contents
+from .lasting import now, text
 from .restic import Restic
 from .retention import kept_of, objection
-from .state import now, text
 
 
 def plan(holding: Holding, restic: Restic) -> dict[str, Any]:

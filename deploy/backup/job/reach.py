@@ -8,8 +8,8 @@ import ssl
 from email.utils import parsedate_to_datetime
 
 from .configuration import RepositoryPlace
+from .lasting import now
 from .restic import JobError
-from .state import now
 
 #: How long a repository's host may take to accept a connection, in seconds and for each address.
 CONNECT_SECONDS = 5.0

@@ -13,11 +13,11 @@ from typing import Any
 from .configuration import ConfigurationError
 from .healing import heal
 from .holding import Holding, read_holding
+from .lasting import now
 from .maintenance import Maintenance
 from .planning import plan
 from .restic import JobError
 from .settling import settle
-from .state import now
 from .window import inside
 
 CONFIGURATION_FOLDER = "/etc/jizuo/repository/held"

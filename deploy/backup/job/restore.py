@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from . import manifest
 from .configuration import Configuration
+from .lasting import now, text
 from .progress import progress
 from .reach import family_that_answers
 from .restic import JobError, Restic, Snapshot, listed_as, pattern_of
 from .running import NAMED, remove_tree
-from .state import now, text
 
 
 class Wish(NamedTuple):

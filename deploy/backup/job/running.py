@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from . import rotation
 from .apart import apart
 from .configuration import Configuration, RepositoryPlace
+from .lasting import now, text
 from .restic import JobError, Restic, failure
-from .state import State, now, text
+from .state import State
 
 if TYPE_CHECKING:
     from . import manifest

@@ -9,9 +9,9 @@ from typing import Any
 
 from .apart import apart
 from .configuration import RepositoryPlace
+from .lasting import now, text
 from .restic import Done, JobError, Restic, failure, messages
 from .running import NAMED, Running
-from .state import now, text
 
 #: What is wrong here and would be the same with any repository: no other one is tried.
 OWN_REASONS = ("empty_source", "disk_full", "os", "no_program", "dump")

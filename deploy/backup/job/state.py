@@ -5,28 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from datetime import datetime
 from typing import Any
 
+from .lasting import now, text, write_whole
+
 VERSION = 1
-
-
-def now() -> datetime:
-    """This moment with the offset of the time zone that the unit sets (TZ)."""
-    return datetime.now().astimezone()
-
-
-def text(moment: datetime) -> str:
-    """ISO 8601 with offset, in milliseconds."""
-    return moment.isoformat(timespec="milliseconds")
-
-
-def seconds_since(moment: str) -> float:
-    """Seconds from an ISO 8601 moment until now; infinite where there is none or it cannot be read."""
-    try:
-        return (now() - datetime.fromisoformat(moment)).total_seconds()
-    except (ValueError, TypeError):
-        return float("inf")
 
 
 class JsonFile:
@@ -56,22 +39,7 @@ class JsonFile:
         Raises:
             OSError: the folder cannot be written; the old file stays as it was.
         """
-        folder, name = os.path.split(self.path)
-        # Of one writer only; what one that was killed left is written over once its number comes again.
-        scratch = os.path.join(folder, f".{name}.{os.getpid()}")
-        try:
-            with open(scratch, "w", encoding="utf-8", errors="backslashreplace") as file:
-                json.dump(content, file, ensure_ascii=False, indent=1)
-                file.write("\n")
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-            os.replace(scratch, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(scratch)
-            raise
-        _sync_folder(folder)
+        write_whole(self.path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 class State:
@@ -113,11 +81,3 @@ class State:
         """
         self.data["written_at"] = text(now())
         self.file.write(self.data)
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

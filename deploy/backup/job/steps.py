@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .copies import copy_everywhere
+from .lasting import now, text
 from .running import Running
 from .snapshot import back_up
-from .state import now, text
 from .verification import restore_test_due, verify
 from .window import inside
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from . import rotation
 from .configuration import Dump, RepositoryPlace
+from .lasting import now, seconds_since, text
 from .restic import DAMAGE, JobError, Restic, damaged_packs, failure, listed_as, pattern_of
 from .running import NAMED, Running, names_of, remove_tree
-from .state import now, seconds_since, text
 
 
 def verify(run: Running, place: RepositoryPlace, always: bool, read_all: bool = False) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 from . import recovery, stamps
 from .commands import CommandError
 from .configuration import Configuration, Place
-from .state import changing, now, read, seconds_since, text
+from .lasting import now, seconds_since, text
+from .state import changing, read
 
 #: A test that failed, or was killed, is repeated after so many seconds.
 AGAIN = 3600

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .commands import query
 from .configuration import Configuration
-from .state import now, write_whole
+from .lasting import now, write_whole
 
 #: How long stamps are kept: longer than the time between two base backups.
 KEPT = timedelta(days=15)

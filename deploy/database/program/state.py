@@ -9,32 +9,13 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from .configuration import Configuration
+from .lasting import now, text, write_whole
 
 VERSION = 1
-
-
-def now() -> datetime:
-    """This moment with the offset of the time zone that the unit sets (TZ)."""
-    return datetime.now().astimezone()
-
-
-def text(moment: datetime) -> str:
-    """ISO 8601 with offset, in milliseconds."""
-    return moment.isoformat(timespec="milliseconds")
-
-
-def seconds_since(moment: str) -> float:
-    """Seconds from an ISO 8601 moment until now; infinite where there is none or it cannot be read."""
-    try:
-        return (now() - datetime.fromisoformat(moment)).total_seconds()
-    except (ValueError, TypeError):
-        return float("inf")
 
 
 @contextlib.contextmanager
@@ -66,28 +47,6 @@ def changing(configuration: Configuration) -> Iterator[dict[str, Any]]:
 def read(configuration: Configuration) -> dict[str, Any]:
     """The state as it was written last; empty when there is none."""
     return _read(os.path.join(configuration.state, configuration.stanza + ".json"))
-
-
-def write_whole(path: str, content: str) -> None:
-    """Replace a file: a reader sees the old content or the new one, also after a power cut."""
-    folder = os.path.dirname(path)
-    handle, scratch = tempfile.mkstemp(dir=folder, prefix=".state.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(scratch)
-        raise
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from .commands import CommandError, query, repository_info
 from .configuration import Configuration, Place
+from .lasting import now, text
 from .stamps import Stamp, restorable, stamp
-from .state import changing, now, text
+from .state import changing
 
 _ARCHIVER = (
     "select coalesce(last_archived_wal, ''), coalesce(extract(epoch from last_archived_time)::text, ''), "

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,8 @@ from inventories.records import Node, NodeRole
 
 from ..city import NODES, tiny_city
 from ..test_cli import ROOT, controller
-from .test_repositories import CITY, POLICY, SYSTEM
+from .portal import CITY, NOW, POLICY, SYSTEM
 
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=8)))
 JOB = Job("gov", "cloud-1")
 LAB = ROOT / "inventories" / "lab"
 MORE = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,33 +22,7 @@ from inventories.backups.records import BackupPolicy, Backups, NoBackup, Verific
 from inventories.records import HostedBy, System
 
 from ..city import tiny_city
-
-BEIJING = timezone(timedelta(hours=8))
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=BEIJING)
-SYSTEM = System(
-    id="portal",
-    name="门户",
-    section="三(一)",
-    owners=("bureau",),
-    kind="system",
-    hosted_by=HostedBy.CITY,
-    mlps=3,
-    nodes=("cloud-1",),
-    rpo=3600,
-    rto=900,
-)
-POLICY = BackupPolicy(
-    id="gov",
-    systems=("portal",),
-    paths=("/srv",),
-    schedule="hourly",
-    repository="backup-1",
-    rpo=3600,
-    rto=900,
-    owner="bureau",
-    copies=("offsite-1",),
-)
-CITY = tiny_city(systems=[SYSTEM], backups=[POLICY])
+from .portal import CITY, NOW, POLICY, SYSTEM
 
 
 def system(**fields: Any) -> System:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,36 +15,9 @@ from checks.backup_state import states_of
 from checks.record import Record
 from checks.security.run import Captures, NotCollected
 from checks.security.stream import Section
-from inventories.backups.records import BackupPolicy
-from inventories.records import HostedBy, System
 
-from ..city import tiny_city
+from .portal import CITY, NOW
 
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=8)))
-SYSTEM = System(
-    id="portal",
-    name="门户",
-    section="三(一)",
-    owners=("bureau",),
-    kind="system",
-    hosted_by=HostedBy.CITY,
-    mlps=3,
-    nodes=("cloud-1",),
-    rpo=3600,
-    rto=900,
-)
-POLICY = BackupPolicy(
-    id="gov",
-    systems=("portal",),
-    paths=("/srv",),
-    schedule="hourly",
-    repository="backup-1",
-    rpo=3600,
-    rto=900,
-    owner="bureau",
-    copies=("offsite-1",),
-)
-CITY = tiny_city(systems=[SYSTEM], backups=[POLICY])
 PLACES = ("backup-1", "offsite-1")
 ALL = {
     f"{check}:{node}" for node in PLACES for check in (*repositories.HELD_CHECKS, *repositories.CLIENT_CHECKS)

@@ -19,7 +19,8 @@ from checks.backup.status import COLUMNS, as_json, lines, states_in, statuses, s
 from checks.backup_state import States, Unknown, read_state
 from checks.record import Status
 
-from .test_judging import CITY, NOW, ago, good_state, policy
+from .portal import CITY, NOW
+from .test_judging import ago, good_state, policy
 
 LAB = Path(__file__).parents[3] / "inventories" / "lab"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.database.program import keep, proving, seal, stamps, state
+from deploy.database.program import keep, lasting, proving, seal, stamps
 from deploy.database.program.__main__ import main
 from deploy.database.program.configuration import Configuration, Place
 
@@ -194,7 +194,7 @@ def test_a_proof_is_due_when_it_is_too_old_and_there_is_something_to_prove(tmp_p
     )
 
     def ago(seconds: float) -> str:
-        return state.text(state.now() - timedelta(seconds=seconds))
+        return lasting.text(lasting.now() - timedelta(seconds=seconds))
 
     def due(**known: object) -> bool:
         return proving._is_due(here, {"oldest_at": put[4].at, "segment": put[0].segment, **known})
