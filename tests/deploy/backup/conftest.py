@@ -28,6 +28,7 @@ from inventories.backup_state import (
     read_repository_state,
     read_state,
 )
+from tests.deploy.backup.cheap_keys import make_cheap
 
 CLIENT, POLICY = "cloud-1", "gov-service"
 #: Debian's own interpreter: what a client has, without the kit's environment.
@@ -310,7 +311,10 @@ class FirstRun(NamedTuple):
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
-    """A client's first run; its repositories are made once, since restic takes seconds to make a key."""
+    """A client's first run; its repositories are made once, since restic takes seconds to make a key.
+
+    Half a second more would go to deriving it in every run of restic, of which these tests have hundreds.
+    """
     folder = tmp_path_factory.mktemp("first-run")
     with running(folder) as here:
         (here.data / "data").mkdir(parents=True)
@@ -318,6 +322,8 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
         for number in range(8):
             (here.data / "data" / f"{number}.csv").write_bytes(os.urandom(2000))
         code, said = here.run()
+        for server in here.servers:
+            make_cheap(server.repository, repository_password(here.store, server.node, CLIENT, POLICY))
     return FirstRun(folder, code, said)
 
 
