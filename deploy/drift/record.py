@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from deploy.cli import DeployResult
@@ -62,7 +60,7 @@ def record_of(city: City, result: DeployResult, at: str) -> DriftRecord:
     return DriftRecord(at, result.seconds, hosts, result.error)
 
 
-def by_role(city: City, host: str, operations: list[str]) -> Mapping[str, list[str]]:
+def by_role(city: City, host: str, operations: list[str]) -> dict[str, list[str]]:
     """Operations such as `base | SSH server` by role; a role of the host with none stays, empty."""
     found: dict[str, list[str]] = {
         role: [] for role, nodes in ROLES.items() if city.nodes[host].role in nodes
