@@ -56,7 +56,8 @@ def record_of(city: City, result: DeployResult, at: str) -> DriftRecord:
     hosts = {}
     for name, host in result.hosts.items():
         unread = f"{host.failed}: {host.detail}" if host.failed else result.error
-        hosts[name] = HostDrift({} if unread else by_role(city, name, host.changed), unread)
+        pending: dict[str, list[str]] = {} if unread else by_role(city, name, host.changed)
+        hosts[name] = HostDrift(pending, unread)
     return DriftRecord(at, result.seconds, hosts, result.error)
 
 
