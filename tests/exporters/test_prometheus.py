@@ -58,12 +58,14 @@ def test_the_tools_of_prometheus_take_the_files(inventory: Path, tmp_path: Path)
     assert not any(b"secret" in content for content in made.values())
     config = yaml.safe_load(made["prometheus.yml"])
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
-    assert len(jobs) == 4
+    assert set(jobs) - {"agent"} == {"node", "jizuo", "prometheus", "alertmanager"}
     for name, job in {**jobs, "alerts": config["alerting"]["alertmanagers"][0]}.items():
         assert job["scheme"] == "https", name
         assert job["tls_config"]["ca_file"] == str(authority), name
-        assert ("cert_file" in job["tls_config"]) == (name == "node"), "people have no certificate"
-        login = None if name == "node" else {"username": "prometheus", "password_file": str(password)}
+        assert ("cert_file" in job["tls_config"]) == (name in ("node", "agent")), "people have no certificate"
+        login = (
+            None if name in ("node", "agent") else {"username": "prometheus", "password_file": str(password)}
+        )
         assert job.get("basic_auth") == login, name
 
 
