@@ -180,13 +180,15 @@ def test_a_killed_job_leaves_a_whole_state_and_the_next_run_heals(client: Client
 
 
 def test_two_runs_at_once(client: Client) -> None:
-    wrap_restic(client, 'sleep 2; exec "$RESTIC" "$@"')
+    go = client.root / "go"
+    wrap_restic(client, f'while [ ! -e {go} ]; do sleep 0.05; done; exec "$RESTIC" "$@"')
     first = client.start()
     _wait_until_running(client)
     code, said = client.run("--scheduled")
     assert code == 1
     assert "another run of gov-service is under way" in said
     assert first.poll() is None
+    go.touch()
     # A person's run waits for it to end.
     code, said = client.run("--wait")
     assert code == 0, said
@@ -199,7 +201,9 @@ def test_a_stale_lock_of_a_dead_run_is_removed(client: Client) -> None:
     locks = client.servers[0].repository / "locks"
     base = client.root / "etc/keys" / f"{POLICY}@backup-1"
     process = subprocess.Popen(
-        ["restic", "check", "--read-data", "--cacert", str(client.root / "etc/authority.pem"),
+        # Its lock keeps all others out, and at a KiB a second it is not done before it is killed.
+        ["restic", "check", "--read-data", "--limit-download", "1", "--no-cache",
+         "--cacert", str(client.root / "etc/authority.pem"),
          "--repository-file", f"{base}.repository", "--password-file", f"{base}.password"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
