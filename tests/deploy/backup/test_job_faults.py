@@ -219,6 +219,8 @@ def test_a_stale_lock_of_a_dead_run_is_removed(client: Client) -> None:
 
 
 def test_a_reader_never_sees_half_a_state(client: Client) -> None:
+    # So long stands each state that is written before restic is asked for something.
+    wrap_restic(client, 'sleep 0.3; exec "$RESTIC" "$@"')
     seen: list[str] = []
     stop = threading.Event()
 
