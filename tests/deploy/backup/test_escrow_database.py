@@ -105,6 +105,7 @@ class City:
         self.query(f"create table orders as select generate_series(1, {ROWS // 2}) as id", DATABASE)
         self.backrest("backup", "--type=full")
         self.query(f"insert into orders select generate_series({ROWS // 2 + 1}, {ROWS})", DATABASE)
+        time.sleep(1.1)  # pgBackRest knows a backup's end by the second, and wants the moment after it
         moment = self.query("select clock_timestamp()")
         time.sleep(0.05)
         self.query("drop table orders", DATABASE)
