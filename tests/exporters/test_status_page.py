@@ -122,13 +122,13 @@ def test_an_ipv6_failure_is_a_warning_and_a_dead_city_node_a_fault(lab: City) ->
 
 
 def test_a_county_that_is_gone_is_one_line(lab: City) -> None:
-    gone = {"yuanzhou", "cihua", "cihua-juwei", "yufang", "client-1", "client-2"}
+    gone = {"yuanzhou", "agent-1", "cihua", "cihua-juwei", "yufang", "client-1", "client-2"}
     html = page(lab, {(node, "ipv6") for node in gone})
-    assert "袁州区 IPv6 全部6个目标不可达" in text_of(html, "verdict")
+    assert "袁州区 IPv6 全部7个目标不可达" in text_of(html, "verdict")
     failures = text_of(html, "failures")
-    assert "袁州区 IPv6整体中断 6个目标" in failures
+    assert "袁州区 IPv6整体中断 7个目标" in failures
     assert "余坊村接入路由器" not in failures
-    assert "0/6 可达" in failures
+    assert "0/7 可达" in failures
 
 
 def test_a_township_that_is_gone_is_one_line(lab: City) -> None:
