@@ -99,7 +99,10 @@ def test_all_well_is_0(lab: City, tmp_path: Path, drill: Callable[..., DrillReco
 
 
 def test_findings_are_2_and_named(lab: City, tmp_path: Path, drill: Callable[..., DrillRecord]) -> None:
-    dead = {(node, "ipv6") for node in ("yuanzhou", "cihua", "cihua-juwei", "yufang", "client-1", "client-2")}
+    dead = {
+        (node, "ipv6")
+        for node in ("yuanzhou", "cihua", "cihua-juwei", "yufang", "client-1", "client-2", "agent-1")
+    }
     dead.add(("collab-office", "ipv4"))
     put(
         tmp_path,
