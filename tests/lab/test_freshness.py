@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import re
 import time
-import urllib.request
 from urllib.parse import quote
 
 from deploy.lab.lab import Lab
 
-from .conftest import Execute
+from .conftest import Execute, read
 
 OPS, SILENT = "ops-1", "client-2"
 NEWEST = "jizuo_log_stream_newest_timestamp_seconds"
 ENDS = "jizuo_host_certificate_not_after_timestamp_seconds"
 
 
-def exported(lab: Lab, host: str, name: str) -> dict[str, float]:
-    """A metric of a host's node exporter by its one label."""
-    with urllib.request.urlopen(f"http://[{lab.record.hosts[host][1]}]:9100/metrics", timeout=20) as answer:
-        text = answer.read().decode()
+def left(on: Execute, host: str, name: str) -> dict[str, float]:
+    """A metric that a host left for its node exporter, by its one label."""
+    text = on(host, "sh", "-c", "cat /var/lib/prometheus/node-exporter/*.prom").stdout
     found = re.findall(rf'^{name}{{\w+="([^"]*)"}} (\S+)$', text, re.MULTILINE)
     return {label: float(value) for label, value in found}
 
@@ -28,7 +26,7 @@ def exported(lab: Lab, host: str, name: str) -> dict[str, float]:
 def test_the_logs_of_every_host_arrive_and_one_that_stops_shows(lab: Lab, on: Execute) -> None:
     def measured() -> dict[str, float]:
         on(OPS, "systemctl", "start", "jizuo-log-streams.service")
-        return exported(lab, OPS, NEWEST)
+        return left(on, OPS, NEWEST)
 
     def until(moment: float, host: str) -> None:
         end = time.monotonic() + 60
@@ -58,15 +56,14 @@ def test_a_repository_nodes_certificate_shows_in_prometheus(lab: Lab, on: Execut
     file = "/etc/jizuo/repository/certificate.pem"
     said = on("backup-1", "openssl", "x509", "-noout", "-enddate", "-in", file).stdout.strip()
     end = float(on("backup-1", "date", "-d", said.removeprefix("notAfter="), "+%s").stdout)
-    assert exported(lab, "backup-1", ENDS)[file] == end
+    assert left(on, "backup-1", ENDS)[file] == end
     record = (
         f'subject_check:jizuo_certificate_end_timestamp_seconds:min{{subject="backup-1", check="{file}"}}'
     )
-    url = f"http://[{lab.record.hosts[OPS][1]}]:9090/api/v1/query?query={quote(record)}"
+    url = f"https://[{lab.record.hosts[OPS][1]}]:9090/api/v1/query?query={quote(record)}"
     deadline = time.monotonic() + 90
     while True:
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            found = json.load(answer)["data"]["result"]
+        found = json.loads(read(lab, url))["data"]["result"]
         if found:
             break
         assert time.monotonic() < deadline, record

@@ -14,9 +14,8 @@ from deploy.lab.places import NAMESPACES
 from inventories.hosts import STORAGE_PORT
 from inventories.monitoring import AUTHORITY, CLIENT_CERTIFICATE, CLIENT_KEY
 from inventories.records import Family
-
-from .conftest import Execute
-from .county_agent import AGENT, COUNTY, OPS, cut_off, settled, stored
+from tests.lab.conftest import Execute
+from tests.lab.county_agent import AGENT, COUNTY, OPS, cut_off, settled, stored
 
 #: Asks over TLS as a node's network has it, and prints the status, or how the connection ended.
 ASK = """

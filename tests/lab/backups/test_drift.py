@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from typing import Any
 
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
 from deploy.record import REMOTE
+from tests.lab.conftest import ROOT, Execute, read
 
-from .conftest import ROOT, Execute, jizuo
+from .conftest import jizuo
 
 INVENTORY = str(ROOT / "inventories/lab")
 OPS, HAND = "ops-1", "client-2"
@@ -38,10 +38,8 @@ def drift(*arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 def metrics(lab: Lab, name: str) -> dict[str, str]:
-    url = f"http://[{lab.record.hosts[OPS][1]}]:9910/metrics"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        lines = [line.decode().rstrip("\n") for line in answer if line.startswith(name.encode())]
-    return dict(line.rsplit(" ", 1) for line in lines)
+    said = read(lab, f"https://[{lab.record.hosts[OPS][1]}]:9910/metrics").decode()
+    return dict(line.rsplit(" ", 1) for line in said.splitlines() if line.startswith(name))
 
 
 def written_since(on: Execute, host: str, stamp: str) -> list[str]:
