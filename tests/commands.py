@@ -57,8 +57,10 @@ def steps(arguments: Sequence[str] = (), *, fast: bool = False) -> list[Step]:
     ]
 
 
-def side_by_side(step: Step, *, long: bool = False) -> tuple[Step, ...]:
-    """Answer the parts of the whole pytest step that run beside each other: what a lab's hosts take is mostly waiting.
+def parts(step: Step, *, long: bool = False) -> tuple[Step, ...]:
+    """Answer the parts of the whole pytest step. The third, with a lab, runs beside the first two, one after the other.
+
+    Three at a time are too much for two cores: a lab's hosts then do not answer when they have to.
 
     Backups, databases and the seven live drills have a lab of their own: they wait long and end hosts that other tests
     need. Two cores do not hold both labs within a quarter of an hour, so that one comes after the others, if asked for.
@@ -71,20 +73,21 @@ def side_by_side(step: Step, *, long: bool = False) -> tuple[Step, ...]:
     )
 
 
-def run_beside(step: Step, *besides: Step) -> list[Outcome]:
-    """Run steps at the same time; what all but the first print appears when that has ended, and they have."""
-    with ThreadPoolExecutor(len(besides)) as pool:
-        held = [pool.submit(run_held, beside) for beside in besides]
-        outcomes = [run(step)]
-        click.echo(f"== {step.name}: {_result(outcomes[0])}")
-        for beside, ended in zip(besides, held, strict=True):
-            outcome, text = ended.result()
-            click.secho(f"== {beside.name}", bold=True)
-            sys.stdout.buffer.write(text)
-            sys.stdout.buffer.flush()
-            click.echo(f"== {beside.name}: {_result(outcome)}")
-            outcomes.append(outcome)
-    return outcomes
+def run_beside(beside: Step, *steps: Step) -> list[Outcome]:
+    """Run steps one after the other, and one at the same time; what that prints appears when all have ended."""
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(run_held, beside)
+        outcomes = []
+        for step in steps:
+            click.secho(f"== {step.name}", bold=True)
+            outcomes.append(run(step))
+            click.echo(f"== {step.name}: {_result(outcomes[-1])}")
+        outcome, text = held.result()
+    click.secho(f"== {beside.name}", bold=True)
+    sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()
+    click.echo(f"== {beside.name}: {_result(outcome)}")
+    return [*outcomes, outcome]
 
 
 def run_held(step: Step) -> tuple[Outcome, bytes]:
@@ -156,14 +159,14 @@ def test(fast: bool, long: bool, arguments: tuple[str, ...]) -> None:
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, folders)])
     outcomes: list[Outcome] = []
     for step in steps(arguments, fast=fast):
-        click.secho(f"== {step.name}", bold=True)
         if step.name == "pytest" and not fast and not arguments:
-            first, *besides = side_by_side(step, long=long)
-            after = [besides.pop()] if long else []
-            outcomes += run_beside(first, *besides)
+            first, apart, lab, *after = parts(step, long=long)
+            outcomes += run_beside(lab, first, apart)
             for one in after:
+                click.secho(f"== {one.name}", bold=True)
                 outcomes.append(run(one))
             continue
+        click.secho(f"== {step.name}", bold=True)
         outcomes.append(run(step))
         click.echo(f"== {step.name}: {_result(outcomes[-1])}")
     click.echo()

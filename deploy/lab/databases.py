@@ -12,7 +12,7 @@ from inventories.hosts import host_data
 from inventories.plan import build_plan
 
 #: How long all of it may take, in seconds.
-PATIENCE = 240.0
+PATIENCE = 400.0
 
 
 def hurry(lab: Lab) -> None:

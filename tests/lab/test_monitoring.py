@@ -72,8 +72,8 @@ def test_each_prometheus_reaches_every_daemon(lab: Lab, node: str) -> None:
     targets = answer["data"]["activeTargets"]
     assert {target["lastError"] for target in targets} == {""}
     assert {target["scrapeUrl"].partition(":")[0] for target in targets} == {"https"}
-    # Every host's node exporter, the kit's exporter, and two of Prometheus and Alertmanager each.
-    assert len(targets) == len(lab.record.hosts) + 1 + 4
+    # Every host's node exporter, the kit's exporter, two of Prometheus and Alertmanager each, a county's agent.
+    assert len(targets) == len(lab.record.hosts) + 1 + 4 + 1
 
 
 @pytest.mark.parametrize("family", list(Family))
