@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
@@ -89,6 +91,33 @@ def test_what_arrived_is_sealed_and_what_is_not_whole_or_not_its_own_is_left(tmp
     assert seal.seal(sealer, seen) == 0
     half.rename(folder / "000000010000000000000002-abc.zst")
     assert seal.seal(sealer, seen) == 1
+
+
+@needs_root
+def test_what_a_database_sends_again_by_the_same_name_stays_open(tmp_path: Path) -> None:
+    """pgBackRest 2.45 passes over a segment that is there; every other file it writes anew and renames."""
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    segment = owned(archive / f"{1:024X}-{'0' * 40}.zst")
+    note = owned(archive / f"{2:024X}.00000028.backup")
+    sealed_note = owned(archive / f"{3:024X}.00000028.backup", KEEPER)
+    timeline = owned(archive / "00000002.history")
+    sealer, seen = seal.Sealer(str(archive), SERVER, KEEPER, KEEPER), dict[str, int]()
+    seal.seal(sealer, seen)
+    assert segment.stat().st_uid == KEEPER
+    for open_ in (note, sealed_note, timeline):
+        assert open_.stat().st_uid == SERVER
+    script = (
+        f"import os; os.setgid({KEEPER}); os.setuid({SERVER})\nfor name in {[str(note), str(timeline)]!r}:\n"
+    )
+    script += " open(name + '.pgbackrest.tmp', 'w').close(); os.rename(name + '.pgbackrest.tmp', name)"
+    subprocess.run([sys.executable, "-I", "-c", script], check=True)
+    # An hour later the history is as good as a segment.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seal, "TIMELINE_SECONDS", 0.0)
+        seal.seal(sealer, seen)
+    assert timeline.stat().st_uid == KEEPER
+    assert note.stat().st_uid == SERVER
 
 
 @needs_root
