@@ -107,10 +107,15 @@ def test_what_a_database_sends_again_by_the_same_name_stays_open(tmp_path: Path)
     assert segment.stat().st_uid == KEEPER
     for open_ in (note, sealed_note, timeline):
         assert open_.stat().st_uid == SERVER
-    script = (
-        f"import os; os.setgid({KEEPER}); os.setuid({SERVER})\nfor name in {[str(note), str(timeline)]!r}:\n"
-    )
-    script += " open(name + '.pgbackrest.tmp', 'w').close(); os.rename(name + '.pgbackrest.tmp', name)"
+    # The folders above are closed to the account; the one folder is opened before it is taken on.
+    script = f"""
+import os
+folder = os.open({str(archive)!r}, os.O_RDONLY)
+os.setgroups([]); os.setgid({KEEPER}); os.setuid({SERVER})
+for name in {[note.name, timeline.name]!r}:
+    os.close(os.open(name + '.pgbackrest.tmp', os.O_CREAT | os.O_WRONLY, 0o640, dir_fd=folder))
+    os.rename(name + '.pgbackrest.tmp', name, src_dir_fd=folder, dst_dir_fd=folder)
+"""
     subprocess.run([sys.executable, "-I", "-c", script], check=True)
     # An hour later the history is as good as a segment.
     with pytest.MonkeyPatch.context() as patch:
