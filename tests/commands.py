@@ -20,7 +20,7 @@ from deploy.lab.machine import prepare_tests
 from deploy.lab.run import LabError
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Where about half of the time of the tests without a lab goes: a process of their own.
+#: Where most of the time of the tests without a lab goes: a process each.
 APART = ("tests/deploy", "tests/exporters")
 #: What --fast leaves out: tests that boot hosts or start a browser.
 SLOW = "not lab and not chromium"
@@ -58,36 +58,37 @@ def steps(arguments: Sequence[str] = (), *, fast: bool = False) -> list[Step]:
 
 
 def parts(step: Step, *, long: bool = False) -> tuple[Step, ...]:
-    """Answer the parts of the whole pytest step. The third, with a lab, runs beside the first two, one after the other.
+    """Answer the parts of the whole pytest step: without a lab, with one, and those that wait for the first to end.
 
-    Three at a time are too much for two cores: a lab's hosts then do not answer when they have to.
+    While a lab is made new, three at a time are too much for two cores: its hosts do not answer when they have to.
 
     Backups, databases and the seven live drills have a lab of their own: they wait long and end hosts that other tests
     need. Two cores do not hold both labs within a quarter of an hour, so that one comes after the others, if asked for.
     """
     return (
         Step("pytest", [*step.command, "-m", "not lab", "tests", *(f"--ignore={one}" for one in APART)]),
-        Step("pytest apart", [*step.command, "-m", "not lab", *APART]),
         Step("pytest lab", [*step.command, "-m", "lab and not backups", "tests/lab"]),
+        *(Step(f"pytest {Path(one).name}", [*step.command, "-m", "not lab", one]) for one in APART),
         *([Step("pytest long", [*step.command, "-m", "backups", "tests/lab"])] if long else []),
     )
 
 
-def run_beside(beside: Step, *steps: Step) -> list[Outcome]:
-    """Run steps one after the other, and one at the same time; what that prints appears when all have ended."""
-    with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(run_held, beside)
-        outcomes = []
-        for step in steps:
+def run_beside(beside: Step, first: Step, *then: Step) -> list[Outcome]:
+    """Run a step beside a first one, and further ones once that has ended; what the first prints appears at once."""
+    with ThreadPoolExecutor(1 + len(then)) as pool:
+        lab = pool.submit(run_held, beside)
+        click.secho(f"== {first.name}", bold=True)
+        outcomes = [run(first)]
+        click.echo(f"== {first.name}: {_result(outcomes[0])}")
+        held = [*((step, pool.submit(run_held, step)) for step in then), (beside, lab)]
+        for step, ended in held:
+            outcome, text = ended.result()
             click.secho(f"== {step.name}", bold=True)
-            outcomes.append(run(step))
-            click.echo(f"== {step.name}: {_result(outcomes[-1])}")
-        outcome, text = held.result()
-    click.secho(f"== {beside.name}", bold=True)
-    sys.stdout.buffer.write(text)
-    sys.stdout.buffer.flush()
-    click.echo(f"== {beside.name}: {_result(outcome)}")
-    return [*outcomes, outcome]
+            sys.stdout.buffer.write(text)
+            sys.stdout.buffer.flush()
+            click.echo(f"== {step.name}: {_result(outcome)}")
+            outcomes.append(outcome)
+    return outcomes
 
 
 def run_held(step: Step) -> tuple[Outcome, bytes]:
@@ -160,8 +161,9 @@ def test(fast: bool, long: bool, arguments: tuple[str, ...]) -> None:
     outcomes: list[Outcome] = []
     for step in steps(arguments, fast=fast):
         if step.name == "pytest" and not fast and not arguments:
-            first, apart, lab, *after = parts(step, long=long)
-            outcomes += run_beside(lab, first, apart)
+            first, lab, *then = parts(step, long=long)
+            after = [then.pop()] if long else []
+            outcomes += run_beside(lab, first, *then)
             for one in after:
                 click.secho(f"== {one.name}", bold=True)
                 outcomes.append(run(one))
