@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from exporters.access import PLAIN
 from exporters.places import places
 from exporters.prometheus import (
     REPLICA,
@@ -19,6 +20,7 @@ from exporters.prometheus import (
     external_labels,
     host_groups,
     scrape_config,
+    service_groups,
 )
 from inventories.hosts import linux_nodes
 from inventories.records import City, Node, NodeRole
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 _FILE = Path(__file__).parent / "remote-write.toml"
 #: Below the folder that Debian's package gives to Prometheus.
 AGENT_FOLDER = "/var/lib/prometheus/agent"
+#: The job of the county's own probes.
+PROBES = "availability"
 
 
 class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,9 +76,9 @@ def agent_files(
 ) -> dict[str, bytes]:
     """Every file of an agent node's Prometheus in agent mode, by its path below Prometheus's folder.
 
-    It scrapes its own county's hosts and itself, and writes to each storage of `urls`, by name, with the certificate of
-    the settings' access. `prometheus.arguments` holds the program's arguments, one a line; `web_config` is the file
-    that says how it is reached itself.
+    It scrapes its own county's hosts, the exporter beside it that probes the county, and itself, and writes to each
+    storage of `urls`, by name, with the certificate of the settings' access. `prometheus.arguments` holds the program's
+    arguments, one a line; `web_config` is the file that says how it is reached itself.
 
     Raises:
         ValueError: The inventory has no such agent node.
@@ -94,6 +98,7 @@ def agent_files(
         "node": host_groups(hosts, address, settings.node_port, where),
         # It asks itself over the loopback, whatever becomes of the network.
         "agent": host_groups([found], lambda _: "::1", settings.prometheus_port, where),
+        PROBES: service_groups([found], lambda _: "::1", settings.exporter_port),
     }
     config = agent_config(city, node, urls, settings, list(groups))
     return {
@@ -117,7 +122,8 @@ def agent_config(
             "scrape_timeout": f"{min(10, settings.interval)}s",
             "external_labels": external_labels(city, node) | {"shard": city.nodes[node].site},
         },
-        "scrape_configs": [scrape_config(job, settings.access) for job in jobs],
+        # The exporter listens on the loopback alone, and asks nobody who he is.
+        "scrape_configs": [scrape_config(job, PLAIN if job == PROBES else settings.access) for job in jobs],
         "remote_write": [
             # Copies: what two elements share the YAML would write as a reference.
             {

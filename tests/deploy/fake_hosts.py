@@ -23,6 +23,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 import deploy.hoststate.files as files_module
 from deploy.hoststate.files import File
 from deploy.lab.keys import ACCOUNTS, ensure_key
+from deploy.operations.wheelhouse import Wheel, Wheelhouse
 from deploy.pyinfra_inventory import pyinfra_groups
 
 LAB = Path(__file__).resolve().parents[2] / "inventories" / "lab"
@@ -109,6 +110,20 @@ class FakeCity:
         assert not state.failed_hosts
         self.new = False
         return self.sent
+
+    def wheelhouse(self, folder: Path) -> Wheelhouse:
+        """A kit of one wheel, made in a folder; hosts have it once a deploy has installed it."""
+        wheel = folder / "jizuo-0.1.0-py3-none-any.whl"
+        wheel.write_bytes(b"wheel")
+        made = Wheelhouse((Wheel("jizuo", "0.1.0", wheel.name, "ab" * 32),), {wheel.name: wheel})
+
+        def release(command: str) -> list[str] | None:
+            if command.startswith("test -x /opt/jizuo/bin/jizuo"):
+                return [] if self.new else [made.release]
+            return [] if "sha256sum -- *.whl" in command else None
+
+        self.answers.append(release)
+        return made
 
     def _file_states(self, command: str) -> list[str] | None:
         match = re.fullmatch(r"for path in (.*?); do if \[ -e .*jizuo-old.*", command)

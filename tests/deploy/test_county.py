@@ -19,7 +19,10 @@ AGENT = "@fake/agent-1"
 
 @pytest.fixture
 def city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCity:
-    return FakeCity(tmp_path / "state", monkeypatch)
+    city = FakeCity(tmp_path / "state", monkeypatch)
+    wheelhouse = city.wheelhouse(tmp_path)
+    monkeypatch.setattr(role, "make_wheelhouse", lambda: wheelhouse)
+    return city
 
 
 def test_an_agent_gets_its_certificate_before_settings_that_name_it(city: FakeCity) -> None:
@@ -41,8 +44,22 @@ def test_an_agent_gets_its_certificate_before_settings_that_name_it(city: FakeCi
 def test_an_agent_that_has_everything_is_sent_nothing(city: FakeCity) -> None:
     city.run(county, "agent-1")
     assert city.run(county, "agent-1") == {}
-    # Five operations, each asked for its facts once to plan and once to carry out.
-    assert city.asked[AGENT] <= 10
+    # Nine operations, each asked for its facts once to plan and once to carry out.
+    assert city.asked[AGENT] <= 18
+
+
+def test_an_agent_probes_its_own_county_and_shows_it_on_its_loopback_alone(city: FakeCity) -> None:
+    city.run(county, "agent-1")
+    unit = city.files[AGENT]["/etc/systemd/system/jizuo-availability.service"].data.decode()
+    command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    assert (
+        "exporter availability --inventory /etc/jizuo/inventory --shard county=360902 --interval 6s"
+        in command
+    )
+    assert command.endswith("--web.listen-address=[::1]:9910")
+    assert {"User=jizuo", "CapabilityBoundingSet=CAP_NET_RAW", "ProtectSystem=strict"} <= set(
+        unit.splitlines()
+    )
 
 
 def test_the_agents_key_shows_on_no_command_line(city: FakeCity) -> None:

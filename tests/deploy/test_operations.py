@@ -13,7 +13,6 @@ from deploy.operations import mirror_role, role
 from deploy.operations.closure import Closure, Package
 from deploy.operations.names import ZONES
 from deploy.operations.repository import description
-from deploy.operations.wheelhouse import Wheel, Wheelhouse
 from deploy.secrets import SecretStore
 from deploy.watch import role as watch_role
 from tests.deploy.fake_hosts import LAB, FakeCity
@@ -33,17 +32,13 @@ def city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCity:
     (tmp_path / "mirror/debs").mkdir(parents=True)
     for package in PACKAGES:
         (tmp_path / "mirror/debs" / package.file).write_text(package.name)
-    wheel = tmp_path / "jizuo-0.1.0-py3-none-any.whl"
-    wheel.write_bytes(b"wheel")
-    wheelhouse = Wheelhouse((Wheel("jizuo", "0.1.0", wheel.name, "ab" * 32),), {wheel.name: wheel})
+    wheelhouse = city.wheelhouse(tmp_path)
     monkeypatch.setattr(mirror_role, "fetch_closure", lambda: tmp_path / "mirror")
     monkeypatch.setattr(mirror_role, "load_closure", lambda folder: closure)
     monkeypatch.setattr(role, "make_wheelhouse", lambda: wheelhouse)
     store = SecretStore(state / "secrets")
     city.answers += [
         lambda command: _published(city, command, store),
-        lambda command: _release(city, command, wheelhouse),
-        lambda command: [] if "sha256sum -- *.whl" in command else None,
         lambda command: _made_from(city, command),
         lambda command: _zones(city, command),
     ]
@@ -63,12 +58,6 @@ def _published(city: FakeCity, command: str, store: SecretStore) -> list[str] | 
             f"file {package.size} {path}",
         ]
     return lines
-
-
-def _release(city: FakeCity, command: str, wheelhouse: Wheelhouse) -> list[str] | None:
-    if not command.startswith("test -x /opt/jizuo/bin/jizuo"):
-        return None
-    return [] if city.new else [wheelhouse.release]
 
 
 def _made_from(city: FakeCity, command: str) -> list[str] | None:

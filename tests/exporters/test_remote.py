@@ -49,7 +49,11 @@ def test_an_agents_configuration_is_one_for_agents(tmp_path: Path) -> None:
     shown = {"ca_file": authority, "cert_file": certificate, "key_file": key}
     assert {one["name"]: one["url"] for one in config["remote_write"]} == URLS
     assert all(one["tls_config"] == shown for one in config["remote_write"])
-    assert all(job["scheme"] == "https" and job["tls_config"] == shown for job in config["scrape_configs"])
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    beside = jobs.pop("availability")
+    assert "tls_config" not in beside, "it listens on the loopback, without TLS"
+    assert {"node", "agent"} == set(jobs)
+    assert all(job["scheme"] == "https" and job["tls_config"] == shown for job in jobs.values())
     labels = {"province": "36", "city": "3609", "replica": "agent-1", "shard": "360902"}
     assert config["global"]["external_labels"] == labels
     assert config["global"]["scrape_interval"] == "3s"
@@ -64,6 +68,10 @@ def test_an_agent_scrapes_its_own_county_and_itself() -> None:
     (itself,) = json.loads(made["targets/agent.json"])
     assert itself["targets"] == ["[::1]:9090"]
     assert itself["labels"]["instance"] == "agent-1"
+    (probes,) = json.loads(made["targets/availability.json"])
+    assert probes == {"targets": ["[::1]:9910"], "labels": {"instance": "agent-1"}}, (
+        "its series say their places"
+    )
     arguments = made["prometheus.arguments"].decode().splitlines()
     assert "--enable-feature=agent" in arguments
     assert "--storage.agent.retention.max-time=24h" in arguments

@@ -66,6 +66,7 @@ def stored(
 def account(series: Iterable[dict[str, Any]], begin: float, end: float, interval: float) -> Account:
     """Hold what is stored against what the agent itself says of each scrape: that it was made, and how many samples."""
     counted: Counter[tuple[Target, int]] = Counter()
+    moments: dict[Target, list[set[int]]] = defaultdict(list)
     said: dict[str, dict[Target, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     wrong: list[str] = []
     number = samples = 0
@@ -83,6 +84,7 @@ def account(series: Iterable[dict[str, Any]], begin: float, end: float, interval
         if len({at for at, _ in pairs}) < len(pairs):
             wrong.append(f"{target} {labels['__name__']}: two samples of one moment")
         counted.update((target, at) for at, _ in pairs)
+        moments[target].append({at for at, _ in pairs})
         if labels["__name__"] in ("up", SCRAPED, DURATION):
             said[labels["__name__"]][target].update(pairs)
     for target, ups in said["up"].items():
@@ -102,10 +104,16 @@ def account(series: Iterable[dict[str, Any]], begin: float, end: float, interval
             wrong.append(f"{target}: scrapes from {times[0]} to {times[-1]} alone")
         if target[0] == AGENT_JOB:
             continue
+        ends = Counter(
+            at
+            for series_has in moments[target]
+            for at, after in itertools.pairwise(times)
+            if at in series_has and after not in series_has
+        )
         for at in times:
             due = said[SCRAPED][target].get(at, -1) + OF_A_SCRAPE
-            # The storage gives some marks of a series' end as values: more than was scraped is none lost.
-            if counted[target, at] < due:
+            # The storage gives some marks of a series' end as values: so many more than were scraped, and no more.
+            if not due <= counted[target, at] <= due + ends[at]:
                 wrong.append(f"{target} at {at}: {counted[target, at]} samples of {due:.0f}")
     scrapes = {target: len(ups) for target, ups in said["up"].items()}
     return Account(scrapes, number, samples, wrong)

@@ -92,9 +92,37 @@ def test_a_short_cut_leaves_no_gap(lab: Lab, on: Execute, interval: int) -> None
         time.sleep(18)
         late = stored(on, cut + 5, time.time(), f'up{{replica="{AGENT}"}}')
         assert not late, "samples arrived while both links were cut"
+        healed = time.time()
     end = time.time() + interval
     time.sleep(interval)
     found = settled(on, begin, end, interval, 60)
     print(found)
     assert not found.wrong
-    assert len(found.scrapes) == 1 + sum(node.site.startswith(COUNTY) for node in lab.city.nodes.values())
+    # Beside the county's hosts: the agent itself, and the exporter of its probes.
+    assert len(found.scrapes) == 2 + sum(node.site.startswith(COUNTY) for node in lab.city.nodes.values())
+    within, without = (probed(on, cut + 12, healed, replica) for replica in (AGENT, OPS))
+    assert set(within) == set(without)
+    assert {family for _, family in within} == {"ipv4", "ipv6"}
+    assert set().union(*within.values()) == {1}, "nothing was down in the county"
+    assert set().union(*without.values()) == {0}, "from the city nothing of it could be reached"
+
+
+def probed(on: Execute, begin: float, end: float, replica: str) -> dict[tuple[str, str], set[float]]:
+    """What the probes of one exporter found of the county's nodes between two moments, by node and family."""
+    series = stored(on, begin, end, f'jizuo_probe_success{{replica="{replica}",county="{COUNTY}"}}')
+    return {
+        (one["metric"]["subject"], one["metric"]["family"]): {value for value in one["values"] if value is not None}
+        for one in series
+    }
+
+
+def test_a_county_is_probed_from_within(lab: Lab, on: Execute, interval: int) -> None:
+    now = time.time()
+    below = {node.id for node in lab.city.nodes.values() if node.site.startswith(COUNTY)}
+    found = probed(on, now - 20 * interval, now, AGENT)
+    assert {node for node, _ in found} <= below
+    assert {"yufang", "cihua", "yuanzhou", AGENT} <= {node for node, _ in found}
+    assert {family for _, family in found} == {"ipv4", "ipv6"}
+    assert all(1 in values for values in found.values()), found
+    listening = on(AGENT, "ss", "-Hltn", "sport", "=", ":9910").stdout.split()
+    assert listening[3] == "[::1]:9910", "what it serves leaves the host by the agent's writes alone"
