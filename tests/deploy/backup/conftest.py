@@ -279,6 +279,14 @@ def edit_verification(client: Client, **fields: int) -> None:
     edit_configuration(client, verify={**json.loads(path.read_text())["verify"], **fields})
 
 
+def empty(repository: Path) -> None:
+    """Leave a repository as `restic init` made it: its key and its configuration."""
+    for name in ("data", "index", "snapshots", "locks"):
+        for path in (repository / name).rglob("*"):
+            if path.is_file():
+                path.unlink()
+
+
 def without_copy(client: Client) -> None:
     """Leave the copy out where it is not what a test asks about: each run of restic takes half a second."""
     path = client.root / "etc" / f"{POLICY}.json"

@@ -207,7 +207,7 @@ def test_a_stale_lock_of_a_dead_run_is_removed(client: Client) -> None:
          "--repository-file", f"{base}.repository", "--password-file", f"{base}.password"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not any(locks.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from inventories.backup_state import Result
-from tests.deploy.backup.conftest import POLICY, Client, edit_verification, restic, wrap_restic
+from tests.deploy.backup.conftest import POLICY, Client, edit_verification, empty, restic, wrap_restic
 
 MEGABYTE = 1_000_000
 
@@ -69,9 +68,11 @@ def wire_to_the_copy(client: Client) -> Iterator[Wire]:
 
 
 def test_a_first_copy_that_is_cut_goes_on_and_sends_no_more_than_what_is_missing(client: Client) -> None:
-    (client.data / "large").write_bytes(os.urandom(20 * MEGABYTE))
+    # Of a MB each: restic cuts a large file anywhere up to 8 MiB, and a pack of that is no longer 4 MiB.
+    for number in range(20):
+        (client.data / f"part-{number}").write_bytes(os.urandom(MEGABYTE))
     for server in client.servers:
-        shutil.rmtree(server.repository)
+        empty(server.repository)
     client.state_path.unlink()
     edit_verification(client, sample_files=1)
     # Packs of 4 MiB, one after the other, in place of five of 16 MiB at once: the same with less to send.
