@@ -15,7 +15,7 @@ from rich.table import Table
 
 from deploy.cli import alone, deploy_progress, ready_state, run_deploy
 from deploy.drift.record import FILE, DriftRecord, record_of
-from deploy.drift.timer import LONGEST_HOURS, unit_files, unit_name
+from deploy.drift.timer import LONGEST_HOURS, make_written, unit_files, unit_name
 from deploy.record import leave_record
 from inventories.cli import load_or_exit
 from inventories.hosts import linux_nodes
@@ -112,6 +112,7 @@ def _mark_of_deploys(state: Path) -> int:
 
 def _write_timer(city: City, path: Path, state: Path, folder: Path, every: int) -> None:
     division = city.layout.division
+    make_written(state)
     for name, text in unit_files(division, path, state.resolve(), every).items():
         (folder / name).write_text(text, encoding="utf-8")
         click.echo(f"wrote {folder / name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 import sys
 from pathlib import Path
@@ -35,6 +36,18 @@ def unit_files(division: str, inventory: Path, state: Path, hours: int) -> dict[
     )
     timer = render(TEMPLATES / "jizuo-drift.timer.j2", division=division, hours=hours)
     return {f"{name}.service": service, f"{name}.timer": timer}
+
+
+def make_written(state: Path) -> None:
+    """Make the folders that the unit writes: where one is missing, systemd does not start it.
+
+    They belong to the account that owns the state folder, whoever writes the units.
+    """
+    owner = state.stat()
+    for folder in (state / "deploy", CACHE_ROOT):
+        if not folder.is_dir():
+            folder.mkdir(parents=True, mode=0o755)
+            os.chown(folder, owner.st_uid, owner.st_gid)
 
 
 def _quoted(word: str) -> str:

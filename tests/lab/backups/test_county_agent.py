@@ -111,7 +111,9 @@ def probed(on: Execute, begin: float, end: float, replica: str) -> dict[tuple[st
     """What the probes of one exporter found of the county's nodes between two moments, by node and family."""
     series = stored(on, begin, end, f'jizuo_probe_success{{replica="{replica}",county="{COUNTY}"}}')
     return {
-        (one["metric"]["subject"], one["metric"]["family"]): {value for value in one["values"] if value is not None}
+        (one["metric"]["subject"], one["metric"]["family"]): {
+            value for value in one["values"] if value is not None
+        }
         for one in series
     }
 
