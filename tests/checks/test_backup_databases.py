@@ -85,7 +85,7 @@ def test_a_database_that_is_well_passes_every_check() -> None:
         (state(stamp_at=""), "database-log", "never"),
         (state(stamp_at=ago(-61)), "database-log", "future"),
         (
-            state(wal=Log(archived="x", archived_at=ago(40), failed_at=ago(30), waiting=3)),
+            state(wal=Log(archived="x", archived_at=ago(3601), failed_at=ago(30), waiting=3)),
             "database-log",
             "not_archived",
         ),
@@ -96,6 +96,11 @@ def test_a_log_that_does_not_go_out_is_found(broken: DatabaseState, name: str, r
     found = judged(broken)
     assert found.pop(name) == (Status.FAIL, reason)
     assert set(found.values()) == {(Status.PASS, "")}
+
+
+def test_an_attempt_that_failed_is_no_loss_before_the_rpo_is_over() -> None:
+    tried = state(wal=Log(archived="x", archived_at=ago(3599), failed_at=ago(30), waiting=3))
+    assert judged(tried)["database-log"] == (Status.PASS, "")
 
 
 def test_a_failure_before_the_last_success_is_over() -> None:

@@ -6,15 +6,15 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from . import manifest
 from .configuration import Configuration
 from .lasting import now, text
 from .progress import progress
-from .reach import family_that_answers
-from .restic import JobError, Restic, Snapshot, listed_as, pattern_of
+from .reach import CLOCK_SECONDS, family_that_answers
+from .restic import JobError, Restic, Snapshot, listed_as, moment_of, pattern_of
 from .running import NAMED, remove_tree
 
 
@@ -23,9 +23,9 @@ class Wish(NamedTuple):
 
     `node` is whose repository it comes from; `path` what the snapshot holds; `target` where it goes, its own
     place where empty. `snapshot` is an id or the beginning of one, `at` an ISO 8601 moment of which the newest
-    snapshot is taken that is not later; the newest of all where both are empty. `dry` tells and does nothing;
-    `overwrite` moves what is at the target aside. Of data that are larger than `sample_bytes` only `sample_files`
-    files of together so many bytes are restored, others for each snapshot; all where it is 0.
+    snapshot is taken that is not later; where both are empty, the newest that is not of the future. `dry` tells and
+    does nothing; `overwrite` moves what is at the target aside. Of data that are larger than `sample_bytes` only
+    `sample_files` files of together so many bytes are restored, others for each snapshot; all where it is 0.
     """
 
     node: str
@@ -114,7 +114,7 @@ def restore(
     began = now()
     family = family_that_answers(place)
     restic = Restic(place, configuration.ca_file, cache_folder, program)
-    snapshot = _snapshot(restic, configuration, wish)
+    snapshot = _snapshot(restic, configuration, wish, say)
     told: dict[str, Any] = {
         "policy": configuration.policy,
         "host": configuration.host,
@@ -177,12 +177,14 @@ def restore(
     }
 
 
-def _snapshot(restic: Restic, configuration: Configuration, wish: Wish) -> Snapshot:
+def _snapshot(
+    restic: Restic, configuration: Configuration, wish: Wish, say: Callable[[str], None]
+) -> Snapshot:
     """The snapshot that is wished for."""
     host, policy = configuration.host, configuration.policy
-    if not wish.snapshot and not wish.at:
-        return restic.newest(host, policy)
     found = restic.snapshots(host, policy)
+    if not wish.snapshot and not wish.at:
+        return _newest(found, f"{wish.node} holds no snapshot of {policy} of {host}", say)
     if wish.snapshot:
         fitting = [one for one in found if one.id.startswith(wish.snapshot)]
     else:
@@ -195,6 +197,21 @@ def _snapshot(restic: Restic, configuration: Configuration, wish: Wish) -> Snaps
         "no_snapshot",
         f"{wish.node} holds {len(fitting) or 'no'} snapshots {asked} of {policy} of {host}; the newest are {newest}",
     )
+
+
+def _newest(found: list[Snapshot], none: str, say: Callable[[str], None]) -> Snapshot:
+    """The newest of what was taken until now: what a clock that was ahead had dated later is not newer for it."""
+    latest = now() + timedelta(seconds=CLOCK_SECONDS)
+    past = [one for one in found if moment_of(one.time) <= latest]
+    ahead = [f"{one.id[:8]} of {one.time}" for one in found[len(past) :]]
+    if not past:
+        why = f"all that there is was taken later than now by this host's clock: {', '.join(ahead[-5:])}"
+        raise JobError(
+            "no_snapshot", f"{none}; {why}; set the clock or name one with --snapshot" if ahead else none
+        )
+    if ahead:
+        say(f"passed over, for their times are still to come: {', '.join(ahead[-5:])}; --snapshot takes one")
+    return past[-1]
 
 
 def _moment(said: str) -> datetime:

@@ -140,3 +140,33 @@ def test_of_large_data_a_sample_comes_back_and_of_small_all(client: Client, tmp_
         restore(client, "--to", str(tmp_path / "few"), "--sample-bytes", "50000", "--sample-files", "2")
     )
     assert few["files"] == 2
+
+
+def test_what_a_clock_that_was_ahead_dated_later_is_not_taken_for_the_newest(
+    client: Client, tmp_path: Path
+) -> None:
+    without_copy(client)
+    (client.data / "index.html").write_text("taken with a clock that was a day ahead")
+    ahead = subprocess.run(
+        ["faketime", "-f", "+1d", *client.command("run", POLICY)], env=client.environment, capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert ahead.returncode == 0, ahead.stdout
+    (client.data / "index.html").write_text("taken with the clock right again")
+    assert client.run()[0] == 0
+    dated_last, right = snapshots(client)[-1], snapshots(client)[-2]
+    done = restore(client, "--to", str(tmp_path / "restored"))
+    assert said(done)["snapshot"] == right
+    assert (tmp_path / "restored/index.html").read_text() == "taken with the clock right again"
+    assert f"passed over, for their times are still to come: {dated_last} of " in done.stderr
+    named = restore(client, "--to", str(tmp_path / "named"), "--snapshot", dated_last)
+    assert said(named)["snapshot"] == dated_last
+
+    behind = subprocess.run(
+        ["faketime", "-f", "-30d", *client.command("restore", "--from", "backup-1", "--dry", "--", POLICY,
+                                                  str(client.data))],
+        env=client.environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert behind.returncode == 1
+    assert "later than now by this host's clock" in behind.stderr
+    assert "set the clock or name one with --snapshot" in behind.stderr
