@@ -28,8 +28,8 @@ REASONS = (
     ),
 )
 #: By how much restic's memory may grow before Go collects what is unused (its variable GOGC, 100 by default). Collected
-#: sooner, restic takes a sixth less memory, more than this job holds beside it, and no processor time that is measured.
-GARBAGE_PERCENT = "60"
+#: sooner, restic takes less memory, about what this job holds beside it, for about one per cent of its processor time.
+GARBAGE_PERCENT = "80"
 #: How long a job waits for a lock that is alive.
 LOCK_SECONDS = 600.0
 #: What `restic check` of 0.14 says of a pack that is damaged or gone; the id is the file's name in `data/`.
