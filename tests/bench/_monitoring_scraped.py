@@ -7,6 +7,7 @@ of the same targets. What the first takes is taken off the others.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import http.client
 import json
 import os
@@ -42,8 +43,8 @@ class Scraped(NamedTuple):
     series: int
 
 
-def scrape_milliseconds(exposition: Exposition, rounds: int = 50) -> float:
-    """The median of scrapes of an exposition over HTTP, compressed as Prometheus asks for it, on the loopback."""
+def scrape_milliseconds(exposition: Exposition, rounds: int = 50) -> tuple[float, int]:
+    """The median of scrapes over HTTP on the loopback, compressed as Prometheus asks for it; series of an answer."""
 
     async def metrics(request: web.Request) -> web.StreamResponse:
         return await answer(request, exposition.body(request.headers.get("Accept", "")))
@@ -55,10 +56,11 @@ def scrape_milliseconds(exposition: Exposition, rounds: int = 50) -> float:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             accepted = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
             connection.request("GET", "/metrics", headers=accepted)
-            connection.getresponse().read()
+            body = connection.getresponse().read()
             connection.close()
             taken.append(time.perf_counter() - begun)
-    return statistics.median(taken) * 1000
+    series = sum(not line.startswith(b"#") for line in gzip.decompress(body).splitlines())
+    return statistics.median(taken) * 1000, series
 
 
 @contextmanager
