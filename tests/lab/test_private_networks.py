@@ -19,13 +19,13 @@ FLAG = {Family.IPV4: "-4", Family.IPV6: "-6"}
 
 
 class Arrivals:
-    """Counts echo requests that come to a host, less those of the operations node, which probes everybody."""
+    """Counts echo requests that come to a host, less those of the nodes that probe: the city's, and the county's."""
 
     def __init__(self, lab: Lab, on: Execute, host: str, family: Family) -> None:
         self._on, self._host = on, host
         word, protocol = ("ip", "icmp") if family is Family.IPV4 else ("ip6", "icmpv6")
-        probing = lab.plan.host("ops-1", family)
-        rule = f'iifname != "lo" {word} saddr != {probing} {protocol} type echo-request counter'
+        probing = ", ".join(str(lab.plan.host(node, family)) for node in ("ops-1", "agent-1"))
+        rule = f'iifname != "lo" {word} saddr != {{ {probing} }} {protocol} type echo-request counter'
         hook = "type filter hook prerouting priority -300;"
         table = "table inet arrivals"
         script = f"{table}\ndelete {table}\n{table} {{\nchain c {{\n{hook}\n{rule}\n}}\n}}\n"
