@@ -20,8 +20,11 @@ from deploy.lab.machine import prepare_tests
 from deploy.lab.run import LabError
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Where most of the time of the tests without a lab goes: a process each.
-APART = ("tests/deploy", "tests/exporters")
+#: Of the tests without a lab, those that wait more than they compute: for devices that say nothing, for databases, for
+#: restic's keys, for rules that fire. They run beside the others.
+WAITING = ("tests/deploy", "tests/exporters")
+#: How much sooner the lab's hosts get the processor than what runs beside them (nice(1)): their clocks are real.
+BESIDE = 5
 #: What --fast leaves out: tests that boot hosts or start a browser.
 SLOW = "not lab and not chromium"
 
@@ -57,37 +60,44 @@ def steps(arguments: Sequence[str] = (), *, fast: bool = False) -> list[Step]:
     ]
 
 
-def parts(step: Step, *, long: bool = False) -> tuple[Step, ...]:
-    """Answer the parts of the whole pytest step: without a lab, with one, and those that wait for the first to end.
+def lanes(static: Sequence[Step], step: Step, *, long: bool = False) -> tuple[tuple[Step, ...], ...]:
+    """Answer what runs side by side, each lane's steps in their order; the first lane is shown as it goes.
 
-    While a lab is made new, three at a time are too much for two cores: its hosts do not answer when they have to.
+    The lab's tests take longest and begin at once. On two cores there is room for two lanes beside them, if those wait
+    for the processor where the lab wants it.
 
     Backups, databases and the seven live drills have a lab of their own: they wait long and end hosts that other tests
     need. Two cores do not hold both labs within a quarter of an hour, so that one comes after the others, if asked for.
     """
+    command = step.command
+    later = ["nice", "-n", str(BESIDE)]
+    rest = [*later, *command, "-m", "not lab", "tests", *(f"--ignore={one}" for one in WAITING)]
+    lab = [Step("pytest lab", [*command, "-m", "lab and not backups", "tests/lab"])]
+    if long:
+        lab.append(Step("pytest long", [*command, "-m", "backups", "tests/lab"]))
     return (
-        Step("pytest", [*step.command, "-m", "not lab", "tests", *(f"--ignore={one}" for one in APART)]),
-        Step("pytest lab", [*step.command, "-m", "lab and not backups", "tests/lab"]),
-        *(Step(f"pytest {Path(one).name}", [*step.command, "-m", "not lab", one]) for one in APART),
-        *([Step("pytest long", [*step.command, "-m", "backups", "tests/lab"])] if long else []),
+        (*(one._replace(command=[*later, *one.command]) for one in static), Step("pytest", rest)),
+        tuple(lab),
+        tuple(Step(f"pytest {Path(one).name}", [*later, *command, "-m", "not lab", one]) for one in WAITING),
     )
 
 
-def run_beside(beside: Step, first: Step, *then: Step) -> list[Outcome]:
-    """Run a step beside a first one, and further ones once that has ended; what the first prints appears at once."""
-    with ThreadPoolExecutor(1 + len(then)) as pool:
-        lab = pool.submit(run_held, beside)
-        click.secho(f"== {first.name}", bold=True)
-        outcomes = [run(first)]
-        click.echo(f"== {first.name}: {_result(outcomes[0])}")
-        held = [*((step, pool.submit(run_held, step)) for step in then), (beside, lab)]
-        for step, ended in held:
-            outcome, text = ended.result()
+def run_lanes(shown: Sequence[Step], *held: Sequence[Step]) -> list[Outcome]:
+    """Run lanes side by side: what the first prints appears at once, what the others print when the first has ended."""
+    outcomes = []
+    with ThreadPoolExecutor(len(held)) as pool:
+        running = [pool.submit(lambda lane: [run_held(step) for step in lane], lane) for lane in held]
+        for step in shown:
             click.secho(f"== {step.name}", bold=True)
-            sys.stdout.buffer.write(text)
-            sys.stdout.buffer.flush()
-            click.echo(f"== {step.name}: {_result(outcome)}")
-            outcomes.append(outcome)
+            outcomes.append(run(step))
+            click.echo(f"== {step.name}: {_result(outcomes[-1])}")
+        for ended in running[::-1]:  # the lab's takes longest
+            for outcome, text in ended.result():
+                click.secho(f"== {outcome.name}", bold=True)
+                sys.stdout.buffer.write(text)
+                sys.stdout.buffer.flush()
+                click.echo(f"== {outcome.name}: {_result(outcome)}")
+                outcomes.append(outcome)
     return outcomes
 
 
@@ -159,18 +169,14 @@ def test(fast: bool, long: bool, arguments: tuple[str, ...]) -> None:
         sys.exit(1)
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *map(str, folders)])
     outcomes: list[Outcome] = []
-    for step in steps(arguments, fast=fast):
-        if step.name == "pytest" and not fast and not arguments:
-            first, lab, *then = parts(step, long=long)
-            after = [then.pop()] if long else []
-            outcomes += run_beside(lab, first, *then)
-            for one in after:
-                click.secho(f"== {one.name}", bold=True)
-                outcomes.append(run(one))
-            continue
-        click.secho(f"== {step.name}", bold=True)
-        outcomes.append(run(step))
-        click.echo(f"== {step.name}: {_result(outcomes[-1])}")
+    *static, tests = steps(arguments, fast=fast)
+    if tests.name == "pytest" and not fast and not arguments:
+        outcomes += run_lanes(*lanes(static, tests, long=long))
+    else:
+        for step in (*static, tests):
+            click.secho(f"== {step.name}", bold=True)
+            outcomes.append(run(step))
+            click.echo(f"== {step.name}: {_result(outcomes[-1])}")
     click.echo()
     for outcome in outcomes:
         click.echo(f"{outcome.name:14}{_result(outcome)}")

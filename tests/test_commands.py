@@ -48,7 +48,7 @@ def test_all_steps_run_and_the_failed_ones_are_named(monkeypatch: pytest.MonkeyP
 
 def test_the_last_line_counts_all_parts_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     halves = "import sys; print('x' * 100_000); print('== %d passed in 1.00s ==' % (4 if 'not lab' in sys.argv else 3))"
-    result = run_test(monkeypatch, step("pytest", halves))
+    result = run_test(monkeypatch, step("ruff", "print('well')"), step("pytest", halves))
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == "15 passed, 0 failed"
 

@@ -15,7 +15,8 @@ from deploy.lab.run import LabError, run
 
 #: The Debian release of the lab's hosts.
 SUITE = "bookworm"
-#: What a host has before its first deploy: enough to boot, to be reached over SSH and to install packages.
+#: What a host has before its first deploy: enough to boot, to be reached over SSH and to install packages; and all of
+#: Python's library, as images of clouds have it.
 PACKAGES = (
     "systemd",
     "systemd-sysv",
@@ -27,7 +28,7 @@ PACKAGES = (
     "procps",
     "sudo",
     "ca-certificates",
-    "python3-minimal",
+    "python3",
 )
 #: Units that a lab host has no use for: nobody sits at its console, and its packages come from the mirror alone.
 MASKED = ("systemd-firstboot.service", "apt-daily.timer", "apt-daily-upgrade.timer")
