@@ -53,6 +53,9 @@ BACKUP = {
     "verify": Registered(
         "checks.backup.jobs_cli", "verify", "Check repositories, restore a sample, say what is proven."
     ),
+    "timer": Registered(
+        "deploy.controller.cli", "timer", "Units that verify restores on other hosts by themselves."
+    ),
     "restore": Registered(
         "checks.backup.restore_cli", "restore", "Bring a system's data back, compared by hash."
     ),

@@ -14,12 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.cli import alone, deploy_progress, ready_state, run_deploy
+from deploy.controller.units import DRIFT, write_units
 from deploy.drift.record import FILE, DriftRecord, record_of
-from deploy.drift.timer import LONGEST_HOURS, make_written, unit_files, unit_name
 from deploy.record import leave_record
 from inventories.cli import load_or_exit
 from inventories.hosts import linux_nodes
-from inventories.records import City
 
 
 @click.command(
@@ -46,7 +45,7 @@ Exit codes: 0 every host is as the inventory says, 2 changes are pending,
 )
 @click.option(
     "--every",
-    type=click.IntRange(1, LONGEST_HOURS),
+    type=click.IntRange(1, DRIFT.longest_hours),
     default=6,
     show_default=True,
     metavar="HOURS",
@@ -68,7 +67,7 @@ def drift(
         )
     state = ready_state()
     if folder:
-        _write_timer(city, path, state, folder, every)
+        write_units(DRIFT, city.layout.division, path, state, folder, every)
         return
     log = state / "deploy" / "drift.log"
     with alone(state, ".drift.lock", "drift"), deploy_progress(quiet or as_json) as follow:
@@ -108,15 +107,6 @@ def _mark_of_deploys(state: Path) -> int:
         raise click.ClickException(
             f"a jizuo deploy is at work ({path} is held), and hosts are between two states; run again after it"
         ) from None
-
-
-def _write_timer(city: City, path: Path, state: Path, folder: Path, every: int) -> None:
-    division = city.layout.division
-    make_written(state)
-    for name, text in unit_files(division, path, state.resolve(), every).items():
-        (folder / name).write_text(text, encoding="utf-8")
-        click.echo(f"wrote {folder / name}")
-    click.echo(f"to begin: systemctl daemon-reload && systemctl enable --now {unit_name(division)}.timer")
 
 
 def _print(record: DriftRecord, log: Path) -> None:

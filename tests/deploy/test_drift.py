@@ -10,9 +10,9 @@ import click
 import pytest
 
 from deploy.cli import DeployResult, HostResult
+from deploy.controller.units import DRIFT, RESTORES, Chore, unit_files
 from deploy.drift.cli import _mark_of_deploys
 from deploy.drift.record import record_of
-from deploy.drift.timer import unit_files
 from deploy.secrets import PassingSecrets, SecretStore
 from inventories.load import load_city
 from tests.deploy.fake_hosts import LAB
@@ -80,17 +80,18 @@ def test_a_dry_run_keeps_no_secret(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["kept"]
 
 
-def test_the_units_are_systemds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chore", [DRIFT, RESTORES], ids=lambda chore: chore.name)
+def test_the_units_are_systemds(tmp_path: Path, chore: Chore) -> None:
     state = tmp_path / "a city's 100% state"
     (state / "deploy").mkdir(parents=True)
-    for name, text in unit_files("3609", LAB, state, 6).items():
+    for name, text in unit_files(chore, "3609", LAB, state, 6).items():
         (tmp_path / name).write_text(text)
-    assert "OnUnitInactiveSec=6h" in (tmp_path / "jizuo-drift-3609.timer").read_text()
-    service = tmp_path / "jizuo-drift-3609.service"
-    assert f'"drift" "{LAB.resolve()}" "--quiet"' in service.read_text()
-    assert "SuccessExitStatus=2" in service.read_text()
-    units = [service, tmp_path / "jizuo-drift-3609.timer"]
+    service, timer = (tmp_path / f"jizuo-{chore.name}-3609.{kind}" for kind in ("service", "timer"))
+    assert "OnUnitInactiveSec=6h" in timer.read_text()
+    words = " ".join(f'"{word}"' for word in chore.command(str(LAB.resolve())))
+    assert words in service.read_text()
+    assert ("SuccessExitStatus=2" in service.read_text()) == (chore is DRIFT)
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", "--man=no", service, timer], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
