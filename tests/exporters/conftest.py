@@ -252,8 +252,8 @@ def namespace() -> Iterator[Namespace]:
 def start(namespace: Namespace, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     running: list[subprocess.Popen[str]] = []
 
-    def begin(*arguments: str) -> subprocess.Popen[str]:
-        command = [*namespace.enter, *COMMAND, *arguments, "--inventory", str(LAB)]
+    def begin(*arguments: str, inventory: Path = LAB) -> subprocess.Popen[str]:
+        command = [*namespace.enter, *COMMAND, *arguments, "--inventory", str(inventory)]
         command += ["--records", str(tmp_path / "records")]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         running.append(process)
