@@ -33,7 +33,7 @@ from exporters.collectors.availability import Cycle, Totals, availability_metric
 from exporters.collectors.backup import backup_metrics
 from exporters.collectors.health import health_metrics, process_metrics
 from exporters.collectors.inventory import coverage_metrics, inventory_metrics
-from exporters.collectors.security import STATES, security_metrics
+from exporters.collectors.security import security_metrics
 from exporters.deploys import deploy_metrics, parse_deploy
 from exporters.drift import drift_metrics, parse_drift
 from exporters.exposition import (
@@ -317,49 +317,6 @@ def test_offsets_of_time_zones_count() -> None:
     assert epoch_seconds("2026-11-23T08:00:00+08:00") == epoch_seconds("2026-11-23T00:00:00+00:00")
     with pytest.raises(ValueError, match="no offset"):
         epoch_seconds("2026-11-23T08:00:00")
-
-
-# Security.
-
-
-def test_controls_have_one_state_each_and_families_stay_apart() -> None:
-    records = [
-        record("cloud-1", "L3-CES1-01", Status.PASS, "compliant"),
-        record("cloud-1", "L3-CES1-05", Status.FAIL, "partly", reason="umask"),
-        record("cloud-1", "L3-CES1-19", Status.FAIL, "noncompliant", family="ipv6", reason="any"),
-        record("cloud-1", "L3-CES1-19", Status.PASS, "compliant", family="ipv4"),
-        record("cloud-1", "L3-CES1-04", Status.MANUAL, "manual"),
-        record("client-1", "L3-CES1-01", Status.ERROR, None, reason="timeout"),
-        record("client-*", "waiver-L3-CES1-01", Status.FAIL, "2026-01-01", reason="waiver_expired"),
-    ]
-    found = samples(security_metrics(records, load_controls()))
-
-    def state(subject: str, control: str, family: str = "none") -> dict[str, str]:
-        hits = [
-            labels
-            for labels in names(found, "jizuo_security_control")
-            if (labels["subject"], labels["control"], labels["family"]) == (subject, control, family)
-        ]
-        assert len(hits) == 1
-        return hits[0]
-
-    assert state("cloud-1", "L3-CES1-01")["state"] == "compliant"
-    assert state("cloud-1", "L3-CES1-05")["state"] == "partly"
-    assert state("cloud-1", "L3-CES1-19", "ipv6")["state"] == "noncompliant"
-    assert state("cloud-1", "L3-CES1-19", "ipv4")["state"] == "compliant"
-    assert state("cloud-1", "L3-CES1-04")["state"] == "manual"
-    assert state("client-1", "L3-CES1-01")["state"] == "unknown"
-    assert state("client-*", "waiver-L3-CES1-01")["severity"] == "high"
-    assert value(found, "jizuo_security_controls", severity="high", state="waived") == 0
-    assert value(found, "jizuo_security_scan_timestamp_seconds", subject="cloud-1") == AT
-    assert value(found, "jizuo_security_scan_timestamp_seconds", subject="client-1") == 0
-    assert "client-*" not in str(names(found, "jizuo_security_scan_timestamp_seconds"))
-    sums = [
-        value(found, "jizuo_security_controls", **labels)
-        for labels in names(found, "jizuo_security_controls")
-    ]
-    assert sum(sums) == len(records)
-    assert len(sums) % len(STATES) == 0
 
 
 # Deploys.
