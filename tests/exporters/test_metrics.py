@@ -251,6 +251,9 @@ def test_backup_ages_become_timestamps_and_never_is_0(city: City) -> None:
         record("collab-office@xinchuang-1", "backup", Status.FAIL, None, reason="missing_state"),
         record("collab-office@xinchuang-1", "backup-last-run", Status.FAIL, None, reason="missing_state"),
         record("gov-data-portal", "backup-policy", Status.PASS, 3600.0),
+        record("gov-service@cloud-1", "backup-duration", Status.PASS, 12.5),
+        record("gov-service@cloud-1", "backup-size", Status.PASS, 4_000_000_001),
+        record("gov-service@cloud-1", "backup-lag:offsite-1", Status.PASS, 8400.0),
     ]
     found = samples(backup_metrics(city, records))
     job = {"policy": "gov-service", "node": "cloud-1"}
@@ -266,6 +269,10 @@ def test_backup_ages_become_timestamps_and_never_is_0(city: City) -> None:
     assert value(found, "jizuo_backup_last_success_timestamp_seconds", policy="collab-office") == 0
     assert value(found, "jizuo_backup_result", policy="collab-office", result="never") == 1
     assert value(found, "jizuo_backup_covered", subject="gov-data-portal") == 1
+    assert value(found, "jizuo_backup_duration_seconds", **job) == 12.5
+    assert value(found, "jizuo_backup_snapshot_size_bytes", **job) == 4_000_000_001
+    assert value(found, "jizuo_backup_copy_lag_seconds", repository="offsite-1", **job) == 8400
+    assert not names(found, "jizuo_backup_snapshot_files")
 
 
 def test_a_stated_reason_is_no_system_that_nothing_covers(city: City) -> None:
