@@ -27,6 +27,7 @@ from checks.availability.icmp import Tally
 from checks.availability.outcome import Outcome, Reason
 from checks.availability.run import Probed
 from checks.availability.targets import Kind, Target, unprobed_of
+from checks.backup.figures import JOB_FIGURES, REPOSITORY_FIGURES
 from checks.record import Record, Status, timestamp, write_records
 from checks.security.controls import load_controls
 from exporters.collectors.availability import Cycle, Totals, availability_metrics, unprobed_metrics
@@ -385,7 +386,15 @@ def all_families(city: City) -> dict[str, list[Family]]:
     readings = {"backup": Reading[object](), "security": Reading[object]({}, AT, AT, 0.1, None)}
     jobs = [
         record("gov-service@cloud-1", check, Status.PASS, 600.0)
-        for check in ("backup", "backup-last-run", "backup-copy:x", "repository-check:x", "restore-test:x")
+        for check in (
+            "backup",
+            "backup-last-run",
+            "backup-copy:x",
+            "repository-check:x",
+            "restore-test:x",
+            *JOB_FIGURES,
+            *(f"{figure}:x" for figure in REPOSITORY_FIGURES),
+        )
     ]
     controls = [record("cloud-1", "L3-CES1-01", Status.PASS, "compliant")]
     return {
