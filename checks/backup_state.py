@@ -27,6 +27,7 @@ class Step(msgspec.Struct, frozen=True):
         result: How it ended.
         started_at: When it began.
         ended_at: When it ended.
+        seconds: How long it took; None while it is under way.
         reason: Why it failed, in one word.
         error: The same in words.
         snapshot: The snapshot that it made or used.
@@ -39,6 +40,7 @@ class Step(msgspec.Struct, frozen=True):
     result: Literal["running", "success", "partial", "failure"]
     started_at: Moment
     ended_at: MaybeMoment = None
+    seconds: float | None = None
     reason: str = ""
     error: str = ""
     repository: str = ""
@@ -84,6 +86,14 @@ class RepositoryState(msgspec.Struct, frozen=True):
     clock_offset_seconds: float | None = None
 
 
+class Snapshot(msgspec.Struct, frozen=True):
+    """What is in a whole snapshot: of what moment it is, how many files, and their bytes."""
+
+    snapshot_at: Moment
+    files: int
+    total_bytes: int
+
+
 class JobState(msgspec.Struct, frozen=True):
     """The state of one policy on one host.
 
@@ -93,6 +103,7 @@ class JobState(msgspec.Struct, frozen=True):
         host: The node's id.
         backup: The last run; None before the first.
         last_success_at: Of what moment the newest whole snapshot is.
+        last_snapshot: What is in it; None in the state of an older job.
         repositories: By the node that each is on.
     """
 
@@ -101,7 +112,14 @@ class JobState(msgspec.Struct, frozen=True):
     host: str
     backup: Step | None = None
     last_success_at: MaybeMoment = None
+    last_snapshot: Snapshot | None = None
     repositories: dict[str, RepositoryState] = {}
+
+    def lag(self, repository: RepositoryState) -> float | None:
+        """By how many seconds the newest snapshot of one is behind the newest in any; None before its first."""
+        if self.last_success_at is None or repository.snapshot_at is None:
+            return None
+        return (self.last_success_at - repository.snapshot_at).total_seconds()
 
 
 class Unreadable(msgspec.Struct, frozen=True):

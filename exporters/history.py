@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
@@ -24,6 +24,12 @@ DAYS = 365
 INTERVAL, TIMEOUT, AGAIN = 600.0, 20.0, 60.0
 #: Days of one question: a year at once would be fifty million samples.
 _AT_ONCE = 31
+#: Seconds until days that are over and of which nothing was recorded are asked for again: the storage may have
+#: been restored meanwhile, or what was buffered may have arrived.
+EMPTY_AGAIN = 3600.0
+#: Days kept of a series at most. They are dropped by number, not by the clock: one that runs ahead for a while
+#: would drop the year.
+_KEPT = 2 * DAYS
 _DAY = 86400.0
 
 
@@ -49,7 +55,11 @@ class _Answer(msgspec.Struct):
 
 
 class HistoryLoop:
-    """Asks a Prometheus and keeps the last :attr:`reading`; days that are over are asked for once."""
+    """Asks a Prometheus and keeps the last :attr:`reading`; days that are over and recorded are asked for once.
+
+    The clock may be set while it runs, in either direction: what is known of a day goes by the day, never by what
+    was asked before it.
+    """
 
     def __init__(self, url: str, zone: Callable[[], tzinfo], access: Access = PLAIN) -> None:
         """Takes Prometheus's address, what says the city's time zone, in which a day begins, and how it is reached."""
@@ -57,7 +67,9 @@ class HistoryLoop:
         self._access = access
         self._zone = zone
         self._shares: dict[tuple[str, str], dict[float, float]] = {}
-        self._known_until = 0.0
+        self._settled: set[float] = set()  # ends of days that were over when they were answered
+        self._empty: set[float] = set()  # ends of days of which nothing was answered
+        self._empty_asked: float | None = None  # when those were last asked for, by the monotonic clock
         self.reading: Reading[History] = Reading(message="正在查询Prometheus中的历史")
 
     async def run(self) -> None:
@@ -91,15 +103,26 @@ class HistoryLoop:
 
     async def _take(self, session: aiohttp.ClientSession, now: float) -> None:
         midnights = midnights_of(now, self._zone(), DAYS)
-        ends = [end for end in midnights if end > self._known_until]
-        for begin in range(0, len(ends), _AT_ONCE):
-            some = ends[begin : begin + _AT_ONCE]
+        # A clock that ran ahead took a day that is under way for one that was over.
+        self._settled -= {end for end in midnights if end > now}
+        begun = time.monotonic()
+        every = not self._shares or self._empty_asked is None or begun - self._empty_asked >= EMPTY_AGAIN
+        due = [
+            end
+            for end in midnights
+            if end > now or (end not in self._settled and (every or end not in self._empty))
+        ]
+        for some in _runs(due):
             for key, end, share in await self._question(session, some[0], some[-1]):
                 self._shares.setdefault(key, {})[end - _DAY] = share
-        self._known_until = midnights[-2]
-        for days in self._shares.values():
-            for day in [day for day in days if day < midnights[0] - _DAY]:
-                del days[day]
+                if end <= now:
+                    self._settled.add(end)
+        self._empty = {end for end in midnights if end <= now and end not in self._settled}
+        if every:
+            self._empty_asked = begun
+        for key, days in self._shares.items():
+            if len(days) > _KEPT:
+                self._shares[key] = {day: days[day] for day in sorted(days)[-_KEPT:]}
 
     async def _question(
         self, session: aiohttp.ClientSession, first: float, last: float
@@ -117,6 +140,18 @@ class HistoryLoop:
             for series in answer.data.result
             for at, value in series.values
         ]
+
+
+def _runs(ends: Sequence[float]) -> Iterator[list[float]]:
+    """The days in runs without a gap, none longer than one question may be."""
+    run: list[float] = []
+    for end in ends:
+        if run and (end - run[-1] != _DAY or len(run) == _AT_ONCE):
+            yield run
+            run = []
+        run.append(end)
+    if run:
+        yield run
 
 
 def midnights_of(now: float, zone: tzinfo, days: int) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ from exporters.readings import Reading, Trouble
 _LOG = logging.getLogger(__name__)
 #: Endpoints that are looked at at once: a handshake costs a thousand times a ping.
 _AT_ONCE = 8
-#: Seconds after the start until the first inspection, so that the first round of probes has the machine.
+#: Seconds after the start, and after an edit of the inventory, until an inspection: the first round of probes has
+#: the machine, and an edit is of several files.
 _FIRST = 5.0
 
 
@@ -40,13 +42,21 @@ class InspectLoop:
         self._resolver = resolver
         self.targets: Sequence[Target] = ()
         self.names = CityNames()
+        self._edited = asyncio.Event()
         self.reading: Reading[Inspection] = Reading()
+
+    def follow(self, targets: Sequence[Target], names: CityNames) -> None:
+        """Looks at these from now on; if they are others than before, soon: what is gone is not shown until then."""
+        if targets is not self.targets and list(targets) != list(self.targets):
+            self._edited.set()
+        self.targets, self.names = targets, names
 
     async def run(self) -> None:
         """Goes on until it is cancelled."""
         await asyncio.sleep(_FIRST)
         while True:
             begun = time.monotonic()
+            self._edited.clear()
             try:
                 await self.inspect()
             except Exception as error:
@@ -54,7 +64,11 @@ class InspectLoop:
                 last, message = self.reading, f"{type(error).__name__}: {error}"
                 self.reading = Reading(None, last.at, last.read_at, 0.0, Trouble.FAILED, message)
             self._on_change()
-            await asyncio.sleep(max(0.0, begun + self._interval - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._edited.wait(), max(0.0, begun + self._interval - time.monotonic())
+                )
+                await asyncio.sleep(_FIRST)
 
     async def inspect(self) -> None:
         """Looks at everything once and replaces :attr:`reading`."""

@@ -118,8 +118,9 @@ class Monitor:
             self.version += 1
             self.snapshot = snapshot
         if snapshot.inventory.value:
-            self._rounds.targets = self._inspections.targets = snapshot.inventory.value.targets
-            self._inspections.names = snapshot.inventory.value.names
+            inventory = snapshot.inventory.value
+            self._rounds.targets = inventory.targets
+            self._inspections.follow(inventory.targets, inventory.names)
         await asyncio.to_thread(self._render, self.snapshot)
 
     async def _follow(self) -> None:

@@ -73,6 +73,14 @@ class Backup(_State, frozen=True):
     unread: tuple[str, ...] = ()
 
 
+class Snapshot(_State, frozen=True):
+    """The newest whole snapshot, wherever it is: its figures stay known while later runs are under way or fail."""
+
+    snapshot_at: str
+    files: int
+    total_bytes: int
+
+
 class Step(_State, frozen=True):
     """The last attempt of a copy, a check or a restore test.
 
@@ -197,6 +205,7 @@ class BackupState(_State, frozen=True):
         written_at: When the file was written.
         not_begun: The timer's run that was not begun since the last that was; None when there was none.
         last_success_at: The snapshot time of the last complete backup, wherever it is; empty when there was none.
+        last_snapshot: What is in that backup; None when there was none.
         repositories: By node name; the primary first.
     """
 
@@ -208,6 +217,7 @@ class BackupState(_State, frozen=True):
     backup: Backup | None = None
     not_begun: NotBegun | None = None
     last_success_at: str = ""
+    last_snapshot: Snapshot | None = None
     repositories: dict[str, Repository] = {}
 
 

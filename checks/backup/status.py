@@ -137,8 +137,7 @@ def _status(
     status = max((record.status for record in bad), key=lambda one: one is Status.FAIL, default=Status.PASS)
     newest = state.last_success_at if state else None
     repositories = [
-        _copy(place, place == policy.repository, state, newest, now)
-        for place in (policy.repository, *policy.copies)
+        _copy(place, place == policy.repository, state, now) for place in (policy.repository, *policy.copies)
     ]
     proven = [one.proven_age for one in repositories if one.proven_age is not None]
     run = state.backup if state else None
@@ -157,15 +156,14 @@ def _status(
     )
 
 
-def _copy(place: str, primary: bool, state: JobState | None, newest: MaybeMoment, now: datetime) -> Copy:
+def _copy(place: str, primary: bool, state: JobState | None, now: datetime) -> Copy:
     empty = RepositoryState(role="primary" if primary else "copy")
     known = (state.repositories.get(place) if state else None) or empty
-    lag = (newest - known.snapshot_at).total_seconds() if newest and known.snapshot_at else None
     return Copy(
         node=place,
         role=empty.role,
         age=_age(known.snapshot_at, now),
-        lag=lag,
+        lag=state.lag(known) if state else None,
         check_age=_age(known.check_success_at, now),
         proven_age=_age(known.restored_snapshot_at, now),
     )

@@ -81,6 +81,12 @@ def prepare_tests(say: Callable[[str], None]) -> list[Path]:
     return [package_files(package, TOOLS / package, say) / "usr/bin" for package in sorted(packages)]
 
 
+def fetched_programs() -> list[Path]:
+    """Folders of the programs that were fetched before and are not on the path; fetches nothing."""
+    packages = {package for program, package in UNPACKED_PROGRAMS.items() if shutil.which(program) is None}
+    return [folder for package in sorted(packages) if (folder := TOOLS / package / "usr/bin").is_dir()]
+
+
 def kernel_lacks() -> list[str]:
     """What this machine's kernel cannot do for a lab, each with what stands in for it; tried, not looked up."""
     tried = run(

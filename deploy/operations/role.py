@@ -54,12 +54,12 @@ def operations() -> None:
         activate=["systemd-sysusers", "systemd-tmpfiles --create /etc/tmpfiles.d/jizuo-kit.conf"],
     )
     installed(name="kit", wheelhouse=wheelhouse, restart=(EXPORTER,))
+    # Nothing is restarted: exporter and checks read the inventory again by themselves, and counters go on.
     files(
         name="inventory",
         wanted=inventory,
         exclusive=[f"{FOLDER}/*"],
         validate=[f"{HOME}/bin/jizuo inventory validate {{root}}/etc/jizuo/inventory"],
-        activate=[f"! systemctl is-active -q {EXPORTER} || systemctl restart {EXPORTER}"],
     )
     files(name="keys of the checks", wanted=state_files(cast(Path, host.data.get("state_folder"))))
     name_service(here(), build_plan(city))

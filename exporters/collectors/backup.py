@@ -7,12 +7,32 @@ from collections.abc import Iterable, Sequence
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from checks.backup.figures import COPY_DURATION, DURATION, FILES, LAG, SIZE
 from checks.record import Record, Status
 from exporters.backups import COVERED, RESULTS, BackupJob, Finding, backup_jobs
 from inventories.records import City
 
 _JOB = ["policy", "node"]
 _REPOSITORY = [*_JOB, "repository"]
+#: What was measured, each with what its metric is called and says.
+_JOB_FIGURES = {
+    DURATION: (
+        "jizuo_backup_duration_seconds",
+        "How long a job's last run took for its snapshot, whatever came of it; none while it is under way.",
+    ),
+    SIZE: ("jizuo_backup_snapshot_size_bytes", "The size of the files in a job's newest whole snapshot."),
+    FILES: ("jizuo_backup_snapshot_files", "Files in a job's newest whole snapshot."),
+}
+_REPOSITORY_FIGURES = {
+    LAG: (
+        "jizuo_backup_copy_lag_seconds",
+        "By how much the newest whole snapshot in a repository is behind the newest in any of the job's.",
+    ),
+    COPY_DURATION: (
+        "jizuo_backup_copy_duration_seconds",
+        "How long the last copy into a repository took, whatever came of it; none while it is under way.",
+    ),
+}
 
 
 def backup_metrics(city: City, records: Sequence[Record]) -> list[Metric]:
@@ -26,7 +46,13 @@ def backup_metrics(city: City, records: Sequence[Record]) -> list[Metric]:
     for record in records:
         if record.check == COVERED and record.status not in (Status.ERROR, Status.NOT_APPLICABLE):
             covered.add_metric([record.subject], 1 if record.status is Status.PASS else 0)
-    return [*_promises(city), *_job_metrics(jobs), *_repository_metrics(jobs), covered]
+    return [
+        *_promises(city),
+        *_job_metrics(jobs),
+        *_repository_metrics(jobs),
+        *_figures(records),
+        covered,
+    ]
 
 
 def _promises(city: City) -> list[Metric]:
@@ -99,6 +125,22 @@ def _repository_metrics(jobs: Sequence[BackupJob]) -> list[Metric]:
         _add_moments(verified, job, job.restores)
         _add_verdicts(restored, job, job.restores)
     return [copied, checked, sound, verified, restored]
+
+
+def _figures(records: Iterable[Record]) -> list[Metric]:
+    """What jobs measured; each is a record of its own, so that what is not known has no series."""
+    families = {
+        check: GaugeMetricFamily(name, text, labels=labels)
+        for labels, figures in ((_JOB, _JOB_FIGURES), (_REPOSITORY, _REPOSITORY_FIGURES))
+        for check, (name, text) in figures.items()
+    }
+    for record in records:
+        check, _, repository = record.check.partition(":")
+        if check in families and isinstance(record.value, (int, float)):
+            policy, _, node = record.subject.partition("@")
+            labels = [policy, node, repository] if check in _REPOSITORY_FIGURES else [policy, node]
+            families[check].add_metric(labels, record.value)
+    return [*families.values()]
 
 
 def _add_moments(family: GaugeMetricFamily, job: BackupJob, findings: dict[str, Finding]) -> None:

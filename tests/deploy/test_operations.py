@@ -131,6 +131,7 @@ def test_a_changed_system_reaches_the_host(city: FakeCity, tmp_path: Path) -> No
     sent = city.run(role.operations, "ops-1", inventory=changed)[OPS]
     assert len(sent) == 2
     assert "/etc/jizuo/inventory/systems.csv" in sent[0]
+    assert "systemctl" not in sent[0], "the exporter reads it by itself: a restart would lose its counters"
     assert "prometheus-config" in sent[1]
 
 

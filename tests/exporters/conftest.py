@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -252,10 +252,13 @@ def namespace() -> Iterator[Namespace]:
 def start(namespace: Namespace, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     running: list[subprocess.Popen[str]] = []
 
-    def begin(*arguments: str) -> subprocess.Popen[str]:
-        command = [*namespace.enter, *COMMAND, *arguments, "--inventory", str(LAB)]
+    def begin(
+        *arguments: str, inventory: Path = LAB, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        command = [*namespace.enter, *COMMAND, *arguments, "--inventory", str(inventory)]
         command += ["--records", str(tmp_path / "records")]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        given = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=given)
         running.append(process)
         _wait_until_ready(process)
         return process

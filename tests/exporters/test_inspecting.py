@@ -7,14 +7,17 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from prometheus_client import Metric
 
 from checks.availability import tls
+from checks.availability.city_names import CityNames
 from checks.availability.names import Resolver
 from checks.availability.targets import Kind, Target
 from checks.record import Record, Status
+from exporters import inspecting
 from exporters.collectors.inspection import Inspection, inspection_metrics
 from exporters.inspecting import InspectLoop
 from exporters.places import Place
@@ -90,6 +93,34 @@ def test_a_web_server_s_certificate_and_readiness(
         ("yes", "data-bureau"): 0,
         ("no", "data-bureau"): 1,
     }
+
+
+def test_an_edit_of_the_inventory_is_inspected_without_waiting_for_the_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inspecting, "_FIRST", 0.01)
+    seen: list[set[str]] = []
+
+    async def run() -> None:
+        done = asyncio.Event()
+
+        def note() -> None:
+            seen.append({one.key[0] for one in loop.reading.value.shown} if loop.reading.value else set())
+            done.set()
+
+        loop = InspectLoop(600, 0.5, note, Resolver(("127.0.0.1",), 1))
+        before = [target(1, Family.IPV4)]
+        loop.follow(before, CityNames())
+        running = asyncio.create_task(loop.run())
+        await asyncio.wait_for(done.wait(), 10)
+        done.clear()
+        loop.follow(list(before), CityNames())  # read again, and the same: nobody is asked again
+        loop.follow([msgspec.structs.replace(before[0], subject="renamed")], CityNames())
+        await asyncio.wait_for(done.wait(), 10)
+        running.cancel()
+
+    asyncio.run(run())
+    assert seen == [{"portal"}, {"renamed"}]
 
 
 def test_degradation_and_score_are_numbers_by_system() -> None:

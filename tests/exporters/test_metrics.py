@@ -27,13 +27,14 @@ from checks.availability.icmp import Tally
 from checks.availability.outcome import Outcome, Reason
 from checks.availability.run import Probed
 from checks.availability.targets import Kind, Target, unprobed_of
+from checks.backup.figures import JOB_FIGURES, REPOSITORY_FIGURES
 from checks.record import Record, Status, timestamp, write_records
 from checks.security.controls import load_controls
 from exporters.collectors.availability import Cycle, Totals, availability_metrics, unprobed_metrics
 from exporters.collectors.backup import backup_metrics
 from exporters.collectors.health import health_metrics, process_metrics
 from exporters.collectors.inventory import coverage_metrics, inventory_metrics
-from exporters.collectors.security import STATES, security_metrics
+from exporters.collectors.security import security_metrics
 from exporters.deploys import deploy_metrics, parse_deploy
 from exporters.drift import drift_metrics, parse_drift
 from exporters.exposition import (
@@ -251,6 +252,9 @@ def test_backup_ages_become_timestamps_and_never_is_0(city: City) -> None:
         record("collab-office@xinchuang-1", "backup", Status.FAIL, None, reason="missing_state"),
         record("collab-office@xinchuang-1", "backup-last-run", Status.FAIL, None, reason="missing_state"),
         record("gov-data-portal", "backup-policy", Status.PASS, 3600.0),
+        record("gov-service@cloud-1", "backup-duration", Status.PASS, 12.5),
+        record("gov-service@cloud-1", "backup-size", Status.PASS, 4_000_000_001),
+        record("gov-service@cloud-1", "backup-lag:offsite-1", Status.PASS, 8400.0),
     ]
     found = samples(backup_metrics(city, records))
     job = {"policy": "gov-service", "node": "cloud-1"}
@@ -266,6 +270,10 @@ def test_backup_ages_become_timestamps_and_never_is_0(city: City) -> None:
     assert value(found, "jizuo_backup_last_success_timestamp_seconds", policy="collab-office") == 0
     assert value(found, "jizuo_backup_result", policy="collab-office", result="never") == 1
     assert value(found, "jizuo_backup_covered", subject="gov-data-portal") == 1
+    assert value(found, "jizuo_backup_duration_seconds", **job) == 12.5
+    assert value(found, "jizuo_backup_snapshot_size_bytes", **job) == 4_000_000_001
+    assert value(found, "jizuo_backup_copy_lag_seconds", repository="offsite-1", **job) == 8400
+    assert not names(found, "jizuo_backup_snapshot_files")
 
 
 def test_a_stated_reason_is_no_system_that_nothing_covers(city: City) -> None:
@@ -317,49 +325,6 @@ def test_offsets_of_time_zones_count() -> None:
     assert epoch_seconds("2026-11-23T08:00:00+08:00") == epoch_seconds("2026-11-23T00:00:00+00:00")
     with pytest.raises(ValueError, match="no offset"):
         epoch_seconds("2026-11-23T08:00:00")
-
-
-# Security.
-
-
-def test_controls_have_one_state_each_and_families_stay_apart() -> None:
-    records = [
-        record("cloud-1", "L3-CES1-01", Status.PASS, "compliant"),
-        record("cloud-1", "L3-CES1-05", Status.FAIL, "partly", reason="umask"),
-        record("cloud-1", "L3-CES1-19", Status.FAIL, "noncompliant", family="ipv6", reason="any"),
-        record("cloud-1", "L3-CES1-19", Status.PASS, "compliant", family="ipv4"),
-        record("cloud-1", "L3-CES1-04", Status.MANUAL, "manual"),
-        record("client-1", "L3-CES1-01", Status.ERROR, None, reason="timeout"),
-        record("client-*", "waiver-L3-CES1-01", Status.FAIL, "2026-01-01", reason="waiver_expired"),
-    ]
-    found = samples(security_metrics(records, load_controls()))
-
-    def state(subject: str, control: str, family: str = "none") -> dict[str, str]:
-        hits = [
-            labels
-            for labels in names(found, "jizuo_security_control")
-            if (labels["subject"], labels["control"], labels["family"]) == (subject, control, family)
-        ]
-        assert len(hits) == 1
-        return hits[0]
-
-    assert state("cloud-1", "L3-CES1-01")["state"] == "compliant"
-    assert state("cloud-1", "L3-CES1-05")["state"] == "partly"
-    assert state("cloud-1", "L3-CES1-19", "ipv6")["state"] == "noncompliant"
-    assert state("cloud-1", "L3-CES1-19", "ipv4")["state"] == "compliant"
-    assert state("cloud-1", "L3-CES1-04")["state"] == "manual"
-    assert state("client-1", "L3-CES1-01")["state"] == "unknown"
-    assert state("client-*", "waiver-L3-CES1-01")["severity"] == "high"
-    assert value(found, "jizuo_security_controls", severity="high", state="waived") == 0
-    assert value(found, "jizuo_security_scan_timestamp_seconds", subject="cloud-1") == AT
-    assert value(found, "jizuo_security_scan_timestamp_seconds", subject="client-1") == 0
-    assert "client-*" not in str(names(found, "jizuo_security_scan_timestamp_seconds"))
-    sums = [
-        value(found, "jizuo_security_controls", **labels)
-        for labels in names(found, "jizuo_security_controls")
-    ]
-    assert sum(sums) == len(records)
-    assert len(sums) % len(STATES) == 0
 
 
 # Deploys.
@@ -421,7 +386,15 @@ def all_families(city: City) -> dict[str, list[Family]]:
     readings = {"backup": Reading[object](), "security": Reading[object]({}, AT, AT, 0.1, None)}
     jobs = [
         record("gov-service@cloud-1", check, Status.PASS, 600.0)
-        for check in ("backup", "backup-last-run", "backup-copy:x", "repository-check:x", "restore-test:x")
+        for check in (
+            "backup",
+            "backup-last-run",
+            "backup-copy:x",
+            "repository-check:x",
+            "restore-test:x",
+            *JOB_FIGURES,
+            *(f"{figure}:x" for figure in REPOSITORY_FIGURES),
+        )
     ]
     controls = [record("cloud-1", "L3-CES1-01", Status.PASS, "compliant")]
     return {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,19 +162,103 @@ def test_a_shard_probes_its_part(namespace: Any, start: Start) -> None:
 
 def test_one_that_is_killed_in_a_round_serves_again(namespace: Any, start: Start) -> None:
     options = ("availability", "--web.listen-address=[::1]:9950", "--interval", "6s", "--timeout", "1s")
-    killed = start(*options)
-    time.sleep(0.5)  # its first round takes longer: most of the lab's hosts are dead here
-    killed.send_signal(signal.SIGKILL)
-    killed.wait(10)
+    for rounds in (0, 1):  # in its first round, and in one that others came before
+        killed = start(*options)
+        if rounds:
+            wait_for_round(namespace, 9950)
+        stop_in_a_round(namespace, killed)
+        killed.kill()
+        assert killed.wait(10) == -signal.SIGKILL
+        assert raw_sockets(namespace) == []
     start(*options)
     wait_for_round(namespace, 9950)
     text = namespace.get("http://[::1]:9950/metrics")
     assert set(samples(text, "jizuo_probe_attempts_total").values()) == {1}
 
 
-def wait_for_round(namespace: Any, port: int) -> None:
+def stop_in_a_round(namespace: Any, process: subprocess.Popen[str]) -> None:
+    """Stops it while echo requests are under way: it has raw sockets only then."""
     deadline = time.monotonic() + 25
-    while collectors(namespace.get(f"http://[::1]:{port}/metrics"))["availability"] == 0:
+    while True:
+        assert time.monotonic() < deadline
+        process.send_signal(signal.SIGSTOP)
+        assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+        if raw_sockets(namespace):
+            return
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+
+
+def raw_sockets(namespace: Any) -> list[str]:
+    """The raw sockets of the namespace, of both families."""
+    lines = namespace.run("cat", "/proc/net/raw", "/proc/net/raw6").splitlines()
+    return [line for line in lines if "local_address" not in line]
+
+
+def test_an_edited_inventory_is_taken_up_by_the_process_that_runs(
+    namespace: Any, start: Start, tmp_path: Path
+) -> None:
+    inventory = tmp_path / "inventory"
+    shutil.copytree(LAB, inventory)
+    running = start(
+        "availability",
+        "--web.listen-address=[::1]:9960",
+        "--interval=2s",
+        "--timeout=500ms",
+        inventory=inventory,
+    )
+    wait_for_round(namespace, 9960)
+    before = namespace.get("http://[::1]:9960/metrics")
+    assert "宜春市" in namespace.get("http://[::1]:9960/")
+    edits = {
+        name: (inventory / name).read_text(encoding="utf-8").replace(old, new)
+        for name, old, new in (
+            ("nodes.csv", "client-2,", "client-9,"),  # until links.csv follows, the inventory is wrong
+            ("links.csv", "client-2,", "client-9,"),
+            ("city.toml", "宜春市", "宜阳市"),
+        )
+    }
+    for name, text in edits.items():  # each is renamed into its place, as a deploy does it
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).rename(inventory / name)
+        if name == "nodes.csv":
+            wait_for_collector(namespace, 9960, "inventory", 0)
+    deadline = time.monotonic() + 25
+    while ("client-9", "icmp", "ipv4") not in samples(
+        after := namespace.get("http://[::1]:9960/metrics"), "jizuo_probe_success"
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+    assert running.poll() is None
+    assert process_start(after) == process_start(before)
+    old, new = (samples(text, "jizuo_probe_attempts_total") for text in (before, after))
+    gone, come = old.keys() - new.keys(), new.keys() - old.keys()
+    assert {key[0] for key in gone} == {"client-2"}
+    assert {key[0] for key in come} == {"client-9"}
+    assert all(new[key] > old[key] >= 1 for key in old.keys() & new.keys())
+    assert {new[key] for key in come} == {1}
+    assert 'name="宜阳市"' in after
+    assert {line.partition(" ")[0] for line in after.splitlines() if "宜春市" in line} == set()
+    page = namespace.get("http://[::1]:9960/")
+    assert "宜阳市" in page
+    assert "宜春市" not in page
+    told = {group["labels"]["instance"] for group in json.loads(namespace.get("http://[::1]:9960/sd/node"))}
+    assert "client-9" in told
+    assert "client-2" not in told
+
+
+def process_start(text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith("process_start_time_seconds "))
+
+
+def wait_for_round(namespace: Any, port: int) -> None:
+    wait_for_collector(namespace, port, "availability", 1)
+
+
+def wait_for_collector(namespace: Any, port: int, name: str, wanted: int) -> None:
+    deadline = time.monotonic() + 25
+    while collectors(namespace.get(f"http://[::1]:{port}/metrics"))[name] != wanted:
         assert time.monotonic() < deadline
         time.sleep(0.2)
 

@@ -11,8 +11,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from exporters import history
 from exporters.history import DAYS, History, HistoryLoop, midnights_of
 from exporters.readings import Reading, Trouble
 from exporters.status.page import render
@@ -141,6 +143,85 @@ def test_days_that_are_over_are_asked_for_once(prometheus: str) -> None:
     asked.clear()
     asyncio.run(loop.ask())
     assert asked == [(asked[0][1], asked[0][1])]  # today alone
+
+
+class Watched(HistoryLoop):
+    """Notes the first and the last day of each question; while `nothing` is set, Prometheus has recorded nothing."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, lambda: ZONE)
+        self.asked: list[tuple[float, float]] = []
+        self.nothing = False
+
+    async def _question(
+        self, session: aiohttp.ClientSession, first: float, last: float
+    ) -> list[tuple[tuple[str, str], float, float]]:
+        self.asked.append((first, last))
+        return [] if self.nothing else await super()._question(session, first, last)
+
+    def shares(self) -> dict[tuple[str, str], dict[float, float]]:
+        """Asks, and gives what is known then."""
+        self.asked.clear()
+        asyncio.run(self.ask())
+        assert self.reading.value is not None
+        return {key: dict(days) for key, days in self.reading.value.shares.items()}
+
+
+@pytest.mark.parametrize("off", [400 * DAY, 2 * DAY, 3600.0, -3600.0, -400 * DAY])
+def test_a_clock_that_was_wrong_for_a_while_costs_nothing_of_the_year(
+    prometheus: str, monkeypatch: pytest.MonkeyPatch, off: float
+) -> None:
+    clock = time.time
+    loop = Watched(prometheus)
+    before = loop.shares()
+    assert before
+    monkeypatch.setattr(time, "time", lambda: clock() + off)
+    loop.shares()
+    monkeypatch.setattr(time, "time", clock)
+    assert loop.shares().items() >= before.items()
+    today = midnights_of(clock(), ZONE, 1)[0]
+    assert loop.asked[-1][1] == today
+    # Begun with the wrong clock, the year is there as soon as that is right.
+    monkeypatch.setattr(time, "time", lambda: clock() + off)
+    late = Watched(prometheus)
+    late.shares()
+    monkeypatch.setattr(time, "time", clock)
+    found = late.shares()
+    assert {key: {day: share for day, share in days.items() if day in before[key]} for key, days in found.items()
+            if key in before} == before  # fmt: skip
+
+
+def test_a_day_that_a_wrong_clock_took_for_over_is_asked_for_when_it_is(
+    prometheus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = time.time
+    today = midnights_of(clock(), ZONE, 1)[0]
+    loop = Watched(prometheus)
+    for off in (2 * DAY, 0.0, DAY):  # ahead, right, and right a day later
+        monkeypatch.setattr(time, "time", lambda off=off: clock() + off)
+        loop.shares()
+        assert any(first <= today <= last for first, last in loop.asked)
+    loop.shares()
+    assert loop.asked == [(today + DAY, today + DAY)]
+
+
+def test_a_first_answer_that_was_empty_is_no_last_word(
+    prometheus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Watched(prometheus)
+    loop.nothing = True
+    assert loop.shares() == {}
+    assert "尚无可用率历史" in loop.reading.message
+    loop.nothing = False
+    known = loop.shares()
+    assert sum(len(days) for days in known.values()) == len([one for one in RECORDED if one[2] < DAYS])
+    # What is still empty is not asked for each time, but now and then.
+    loop.shares()
+    assert len(loop.asked) == 1
+    monkeypatch.setattr(history, "EMPTY_AGAIN", 0.0)
+    assert loop.shares() == known
+    assert len(loop.asked) > 12
+    assert max(last - first for first, last in loop.asked) <= 30 * DAY
 
 
 def test_without_a_prometheus_the_page_says_so(lab: City) -> None:

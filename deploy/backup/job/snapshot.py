@@ -151,7 +151,8 @@ def _read_summary(
         mark_partial(run, place, summary["snapshot_id"])
         return
     step["result"] = "success"
-    run.state.data["last_success_at"] = taken
+    held = {"snapshot_at": taken, "files": step["files"], "total_bytes": step["total_bytes"]}
+    run.state.data.update(last_success_at=taken, last_snapshot=held)
     known.update(snapshot=summary["snapshot_id"], snapshot_at=taken, lag_seconds=0)
 
 

@@ -52,6 +52,7 @@ class State:
             self.data = {}
         if self.data.get("version") != VERSION or self.data.get("policy") != policy:
             self.data = {"backup": None, "last_success_at": "", "not_begun": None, "repositories": {}}
+        self.data.setdefault("last_snapshot", None)
         self.data.update(version=VERSION, policy=policy, host=host, rpo_seconds=rpo_seconds)
 
     def repository(self, node: str, role: str) -> dict[str, Any]:

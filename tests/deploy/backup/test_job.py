@@ -8,8 +8,12 @@ import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from checks import backup_state
+from checks.backup import figures
 from deploy.backup.client import PROGRAM
-from inventories.backup_state import Result, read_state
+from exporters.collectors.backup import backup_metrics
+from inventories.backup_state import Result, Snapshot, read_state
+from inventories.load import load_city
 from tests.deploy.backup.conftest import (
     CLIENT,
     POLICY,
@@ -21,6 +25,9 @@ from tests.deploy.backup.conftest import (
     without_copy,
     wrap_restic,
 )
+from tests.exporters.exposition import value, values
+
+LAB = Path(__file__).parents[3] / "inventories" / "lab"
 
 #: A regular file that nobody may read, root neither: the kernel's switch that flushes the routing cache.
 UNREADABLE = "/proc/sys/net/ipv4/route/flush"
@@ -32,6 +39,9 @@ def test_a_first_run_backs_up_copies_and_proves_both(first_run: FirstRun) -> Non
     assert state.backup is not None
     assert state.backup.result is Result.SUCCESS
     assert state.backup.files == 10  # nine files and the manifest
+    assert state.last_snapshot == Snapshot(
+        snapshot_at=state.last_success_at, files=10, total_bytes=state.backup.total_bytes
+    )
     assert state.backup.snapshot_at.endswith("+08:00")
     taken = datetime.fromisoformat(state.last_success_at)
     assert abs(datetime.now().astimezone() - taken) < timedelta(minutes=10)
@@ -46,6 +56,26 @@ def test_a_first_run_backs_up_copies_and_proves_both(first_run: FirstRun) -> Non
     copied = state.repositories["offsite-1"].copy
     assert copied is not None
     assert copied.result is Result.SUCCESS
+
+
+def test_a_state_becomes_metrics_of_how_long_how_much_and_how_far_behind(first_run: FirstRun) -> None:
+    path = first_run.folder / "client/state" / f"{POLICY}.json"
+    city, job = load_city(LAB), {"policy": POLICY, "node": CLIENT}
+    states = {CLIENT: {POLICY: backup_state.read_state(path.read_text(encoding="utf-8"))}}
+    found = values(backup_metrics(city, figures.evaluate(city, states, datetime.now().astimezone())))
+    state = read_state(path)
+    assert state.backup is not None
+    assert value(found, "jizuo_backup_duration_seconds", **job) == state.backup.seconds > 0
+    # restic's own count: everything that it was given, which is the data and the manifest.
+    assert state.backup.total_bytes > 0
+    assert value(found, "jizuo_backup_snapshot_size_bytes", **job) == state.backup.total_bytes
+    assert value(found, "jizuo_backup_snapshot_files", **job) == state.backup.files == 10
+    copied = state.repositories["offsite-1"].copy
+    assert copied is not None
+    copy = {**job, "repository": "offsite-1"}
+    assert value(found, "jizuo_backup_copy_duration_seconds", **copy) == copied.seconds > 0
+    for node in ("backup-1", "offsite-1"):
+        assert value(found, "jizuo_backup_copy_lag_seconds", **job, repository=node) == 0
 
 
 def test_a_second_run_adds_a_snapshot_and_verifies_only_what_is_due(client: Client) -> None:
@@ -70,6 +100,7 @@ def test_a_file_that_cannot_be_read_makes_the_run_partial(client: Client) -> Non
     state = client.state()
     assert state.backup is not None
     assert (state.backup.result, state.backup.reason) == (Result.PARTIAL, "unread_files")
+    assert state.last_snapshot == before.last_snapshot, "what a partial one holds is no whole one's size"
     assert state.backup.unread == (UNREADABLE,)
     assert state.last_success_at == before.last_success_at
     assert state.repositories["backup-1"].snapshot_at == before.repositories["backup-1"].snapshot_at
