@@ -1,4 +1,4 @@
-"""How available was each county in the last year? Prometheus's own recorded shares, a day each, asked now and then."""
+"""How available was each county in the last year? Prometheus's recorded shares, a day each, asked now and then."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ from exporters.readings import Reading, Trouble
 
 _LOG = logging.getLogger(__name__)
 #: What is asked: the recorded share of targets that answer, of each county and of the city, as a mean over a day.
-#: Times at which nothing was recorded do not count.
-QUERY = 'avg_over_time({__name__=~"(county|city):jizuo_probe_success:ratio"}[1d])'
+#: Times at which nothing was recorded do not count. A storage for long keeping has labels that a Prometheus has not:
+#: who wrote a series (`replica`; when another host took over there are two for that day), and `shard` where a county's
+#: own agent did, whose watch is another one.
+QUERY = (
+    "avg by (county, family) (avg_over_time("
+    '{__name__=~"(county|city):jizuo_probe_success:ratio", shard=""}[1d]))'
+)
 DAYS = 365
 #: Seconds between two questions, for one answer, and until the next try after a failure.
 INTERVAL, TIMEOUT, AGAIN = 600.0, 20.0, 60.0
@@ -55,7 +60,8 @@ class _Answer(msgspec.Struct):
 
 
 class HistoryLoop:
-    """Asks a Prometheus and keeps the last :attr:`reading`; days that are over and recorded are asked for once.
+    """Asks a Prometheus, or what answers as one, and keeps the last :attr:`reading`. Days that are over and recorded
+    are asked for once.
 
     The clock may be set while it runs, in either direction: what is known of a day goes by the day, never by what
     was asked before it.
@@ -128,6 +134,8 @@ class HistoryLoop:
         self, session: aiohttp.ClientSession, first: float, last: float
     ) -> list[tuple[tuple[str, str], float, float]]:
         form = {"query": QUERY, "start": f"{first:.0f}", "end": f"{last:.0f}", "step": f"{_DAY:.0f}"}
+        # VictoriaMetrics may move the moments to multiples of the step, away from midnight; others ignore the word.
+        form["nocache"] = "1"
         limit = aiohttp.ClientTimeout(total=TIMEOUT)
         async with session.post(f"{self._url}/api/v1/query_range", data=form, timeout=limit) as response:
             if response.status == 401:

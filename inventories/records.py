@@ -311,11 +311,12 @@ class Monitoring(Record, frozen=True):
 
     `interval` lies between two scrapes, and two evaluations of the rules; probes go out every second one. How
     long an alert waits before it fires is written for 15 s (`exporters/rules`) and goes with it. `history` is for
-    how many months the city's long storage keeps samples: a year to compare with the year before, and its audit.
+    how many months of 31 days the city's long storage keeps samples: a year to compare with the year before, and its
+    audit; never less than the year that the status page shows.
     """
 
     interval: Annotated[int, msgspec.Meta(ge=1, le=300)] = 15
-    history: Annotated[int, msgspec.Meta(ge=6, le=120)] = 25
+    history: Annotated[int, msgspec.Meta(ge=13, le=120)] = 25
 
 
 class Layout(Record, frozen=True):

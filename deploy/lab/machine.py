@@ -46,6 +46,7 @@ UNPACKED_PROGRAMS = {
     "alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
+    "victoria-metrics": "victoria-metrics",
 }
 
 

@@ -26,7 +26,6 @@ CLUSTER_TLS = f"{FOLDER}/cluster.yml"
 #: The kit's exporter runs under its own account and has files of its own.
 EXPORTER_FOLDER = "/etc/jizuo/exporter"
 EXPORTER_WEB = f"{EXPORTER_FOLDER}/web.yml"
-EXPORTER_AUTHORITY, EXPORTER_PASSWORD = f"{EXPORTER_FOLDER}/authority.pem", f"{EXPORTER_FOLDER}/password"
 
 #: exporter-toolkit's names; files stand beside the one that names them. TLS 1.0 and 1.1 are retired by RFC 8996.
 _TLS = {"cert_file": "certificate.pem", "key_file": "key.pem", "min_version": "TLS12"}
@@ -68,14 +67,12 @@ def scraper_files(store: SecretStore, data: HostData) -> list[File]:
 
 
 def exporter_files(store: SecretStore, data: HostData, account: str) -> list[File]:
-    """Of the kit's exporter, which runs as `account`: what it shows and asks for, and how it reads Prometheus."""
+    """Of the kit's exporter, which runs as `account`: what it shows and asks for; a whole :data:`EXPORTER_FOLDER`."""
     pair = server(store, data, "exporter")
     return [
-        File(EXPORTER_AUTHORITY, trusted(store)),
         _private(f"{EXPORTER_FOLDER}/certificate.pem", pair.certificate, account),
         _private(f"{EXPORTER_FOLDER}/key.pem", pair.key, account),
         _settings(EXPORTER_WEB, _with_login(store), account),
-        _private(EXPORTER_PASSWORD, f"{password(store, PROGRAMS)}\n", account),
     ]
 
 

@@ -15,7 +15,7 @@ from deploy.here import all_hosts, here, secret_store
 from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
-from deploy.login.files import CHECK, EXPORTER_WEB, exporter_files
+from deploy.login.files import CHECK, EXPORTER_FOLDER, EXPORTER_WEB, exporter_files
 from deploy.operations.inventory_copy import FOLDER, inventory_files
 from deploy.operations.kit import HOME, installed
 from deploy.operations.mirror_role import MIRROR_PACKAGES
@@ -79,6 +79,7 @@ def operations() -> None:
             *unit_files(2 * here().monitoring_interval),
             *exporter_files(secret_store(), here(), ACCOUNT),
         ],
+        exclusive=[f"{EXPORTER_FOLDER}/*"],
         validate=[
             "systemd-analyze verify --man=no {root}/etc/systemd/system/*.service",
             f"{CHECK} {{{EXPORTER_WEB}}} >/dev/null",

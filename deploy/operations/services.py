@@ -7,11 +7,11 @@ from pathlib import Path
 
 from deploy.here import render
 from deploy.hoststate.files import File
-from deploy.login.files import EXPORTER_AUTHORITY, EXPORTER_PASSWORD, EXPORTER_WEB
+from deploy.login.files import EXPORTER_WEB
 from deploy.operations.inventory_copy import FOLDER
 from deploy.operations.kit import HOME
+from deploy.operations.storage import READ_URL
 from inventories.hosts import EXPORTER_PORT, HostData
-from inventories.monitoring import PROGRAMS, PROMETHEUS_PORT
 from inventories.records import Family
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -63,13 +63,6 @@ def ssh_files(hosts: Mapping[str, HostData], audit_key: bytes, known_hosts: str)
 def unit_files(interval: int) -> list[File]:
     """The units of the exporter, which probes every `interval` seconds, and of each check with its timer."""
     values = {"account": ACCOUNT, "home": HOME, "inventory": FOLDER, "records": RECORDS, "state": STATE}
-    web = {
-        "prometheus": f"https://[::1]:{PROMETHEUS_PORT}",
-        "user": PROGRAMS,
-        "authority": EXPORTER_AUTHORITY,
-        "password": EXPORTER_PASSWORD,
-        "web_config": EXPORTER_WEB,
-    }
     found = [
         File(
             f"/etc/systemd/system/{EXPORTER}",
@@ -77,8 +70,10 @@ def unit_files(interval: int) -> list[File]:
                 TEMPLATES / "jizuo-exporter.service.j2",
                 port=EXPORTER_PORT,
                 interval=interval,
+                # It has the year that the page shows, and answers this host alone; Prometheus keeps half of it.
+                prometheus=READ_URL,
+                web_config=EXPORTER_WEB,
                 **values,
-                **web,
             ),
         )
     ]

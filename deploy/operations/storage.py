@@ -24,6 +24,8 @@ STORAGE_PACKAGES = ("victoria-metrics",)
 #: Where it listens, for this host alone: it asks nobody who they are.
 LISTEN = "127.0.0.1:8428"
 WRITE_URL = f"http://{LISTEN}/api/v1/write"
+#: Whom to ask as one would a Prometheus.
+READ_URL = f"http://{LISTEN}"
 FOLDER = "/var/lib/victoria-metrics"
 UNIT = "victoria-metrics.service"
 _CREDENTIALS = "/etc/jizuo/storage"

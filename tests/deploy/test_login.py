@@ -138,10 +138,8 @@ def test_people_and_programs_log_in_and_nobody_else(root: Path, store: SecretSto
 
 
 def test_the_kit_s_own_readers_log_in(root: Path) -> None:
-    """The status page's history asks as the exporter's unit says it: files, and no password in its settings."""
-    reached = Access(
-        f"{root}{files.EXPORTER_AUTHORITY}", monitoring.PROGRAMS, f"{root}{files.EXPORTER_PASSWORD}"
-    )
+    """A status page that asks a Prometheus for its history: by files, and no password in its settings."""
+    reached = Access(f"{root}{monitoring.AUTHORITY}", monitoring.PROGRAMS, f"{root}{monitoring.PASSWORD}")
     with prometheus(root, files.PROMETHEUS_WEB) as url:
         for access, said in (
             (reached, "尚无可用率历史"),
@@ -196,13 +194,12 @@ def test_no_secret_stands_where_everybody_reads_or_on_a_command_line(store: Secr
     readable = {file.path for file in found if file.mode == "644"}
     assert readable == {
         monitoring.AUTHORITY,
-        files.EXPORTER_AUTHORITY,
         "/etc/default/prometheus",
         "/etc/default/prometheus-alertmanager",
     }
     secrets = [password(store, user) for user in (monitoring.PEOPLE, monitoring.PROGRAMS)]
     holding = {file.path for file in found if any(secret in file.data.decode() for secret in secrets)}
-    assert holding == {monitoring.PASSWORD, files.EXPORTER_PASSWORD}
+    assert holding == {monitoring.PASSWORD}
     # People's password is on no host at all.
     assert not [file for file in found if password(store, monitoring.PEOPLE) in file.data.decode()]
 

@@ -1,4 +1,4 @@
-"""A year of history on the status page: asked of a real Prometheus, drawn, and said to be missing where it is."""
+"""A year of history on the status page: asked of what really keeps it, drawn, and said to be missing where it is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
+from deploy.operations.services import EXPORTER, unit_files
+from deploy.operations.storage import LISTEN, arguments, daemon_files
 from exporters import history
 from exporters.history import DAYS, History, HistoryLoop, midnights_of
 from exporters.readings import Reading, Trouble
@@ -21,7 +25,7 @@ from exporters.status.page import render
 from exporters.status.strips import HEIGHTS, strips_of
 from exporters.status.words import zone_of
 from inventories.load import load_city
-from inventories.records import City
+from inventories.records import City, Monitoring
 from tests.exporters.status_data import NOW, ROOT, probes, snapshot, text_of
 
 ZONE = zone_of("Asia/Shanghai")
@@ -53,8 +57,57 @@ RECORDED = [
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prometheus whose storage holds :data:`RECORDED`, four samples a day."""
+    """A Prometheus whose storage holds :data:`RECORDED`, three samples a day."""
     folder = tmp_path_factory.mktemp("prometheus")
+    (folder / "samples").write_text(openmetrics())
+    (folder / "prometheus.yml").write_text("{}\n")
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "samples", folder / "data"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    port = free_port()
+    serve = [
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        "--storage.tsdb.retention.time=500d",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=error",
+    ]
+    with running(serve, f"http://127.0.0.1:{port}", "/-/ready") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A VictoriaMetrics as it is deployed, which holds :data:`RECORDED` as a Prometheus of the city wrote it.
+
+    Beside it lies what a county's agent wrote, which is another watch and must not count, and a host that took over.
+    """
+    folder = tmp_path_factory.mktemp("storage")
+    port = free_port()
+    serve = ["victoria-metrics", *arguments(str(folder), Monitoring().history, f"127.0.0.1:{port}")]
+    with running(serve, f"http://127.0.0.1:{port}", "/health") as url:
+        lines = [
+            line.replace("}", ',province="36",city="3609",replica="ops-1"}', 1)
+            for line in openmetrics(1000).splitlines()
+            if not line.startswith("#")
+        ]
+        lines += [
+            line.replace('"ops-1"', '"ops-2"').replace(" 0.5 ", " 0.6 ") for line in lines if " 0.5 " in line
+        ]
+        lines = [line.replace(" 0.5 ", " 0.4 ") for line in lines]
+        lines += [
+            re.sub(r'"ops-1"} \S+', '"agent-1",shard="360902"} 0.0', line)
+            for line in lines
+            if 'county="360902"' in line
+        ]
+        text = "\n".join([*lines, ""]).encode()
+        urllib.request.urlopen(f"{url}/api/v1/import/prometheus", data=text, timeout=20).close()
+        urllib.request.urlopen(f"{url}/internal/force_flush", timeout=20).close()
+        yield url
+
+
+def openmetrics(unit: int = 1) -> str:
+    """:data:`RECORDED` as text, its moments in seconds, or in parts of them."""
     ends = midnights_of(time.time(), ZONE, 400)
     samples: dict[str, list[tuple[float, float]]] = {}
     for county, family, ago, share in RECORDED:
@@ -71,42 +124,36 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         text.append(heading)
         for name, found in samples.items():
             if name.startswith(kind):
-                text += [f"{name} {share} {at:.3f}" for at, share in sorted(found)]
-    (folder / "samples").write_text("\n".join([*text, "# EOF", ""]))
-    (folder / "prometheus.yml").write_text("{}\n")
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "samples", folder / "data"]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    url = f"http://127.0.0.1:{free_port()}"
-    serve = [
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        "--storage.tsdb.retention.time=500d",
-        f"--web.listen-address={url.removeprefix('http://')}",
-        "--log.level=error",
-    ]
-    with subprocess.Popen(serve, stderr=subprocess.PIPE) as process:
+                text += [f"{name} {share} {at * unit:.0f}" for at, share in sorted(found)]
+    return "\n".join([*text, "# EOF", ""])
+
+
+@contextmanager
+def running(command: list[str], url: str, ready: str) -> Iterator[str]:
+    """A daemon, from when it answers at `ready` on."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            _wait_until_ready(url)
+            _wait_until_ready(url + ready)
             yield url
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.wait(timeout=20)
 
 
 def _wait_until_ready(url: str) -> None:
     end = time.monotonic() + 40
     while True:
         try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=5):
+            with urllib.request.urlopen(url, timeout=5):
                 return
         except OSError:
             assert time.monotonic() < end
             time.sleep(0.2)
 
 
-def test_a_real_prometheus_tells_a_year_by_day(prometheus: str, lab: City) -> None:
-    loop = HistoryLoop(prometheus, lambda: ZONE)
+@pytest.mark.parametrize("kept_by", ["prometheus", "storage"])
+def test_what_is_kept_tells_a_year_by_day(kept_by: str, lab: City, request: pytest.FixtureRequest) -> None:
+    loop = HistoryLoop(request.getfixturevalue(kept_by), lambda: ZONE)
     asyncio.run(loop.ask())
     reading = loop.reading
     assert reading.well, reading.message
@@ -126,6 +173,23 @@ def test_a_real_prometheus_tells_a_year_by_day(prometheus: str, lab: City) -> No
     history = text_of(html or "", "history")
     assert "袁州区 IPv4 近一年可用率97.25%，有记录4天，达标2天，未达标1天，低于95%1天" in history
     assert "袁州区 IPv6 近一年可用率50.00%" in history
+
+
+def test_the_deployed_page_asks_what_keeps_the_whole_year() -> None:
+    unit = next(file for file in unit_files(30) if file.path.endswith(EXPORTER)).data.decode()
+    assert f" --prometheus http://{LISTEN} " in unit
+    least = next(months for months in range(1, 120) if _is_allowed(months))
+    (said,) = re.findall(r"-retentionPeriod=(\d+)", daemon_files(least)[0].data.decode())
+    # A month is 31 days to VictoriaMetrics.
+    assert int(said) * 31 > DAYS + 1
+
+
+def _is_allowed(months: int) -> bool:
+    try:
+        msgspec.convert({"history": months}, type=Monitoring)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def test_days_that_are_over_are_asked_for_once(prometheus: str) -> None:

@@ -97,7 +97,6 @@ def test_keys_and_passwords_are_readable_to_their_daemons_alone(on: Execute) -> 
     )
     done = on("ops-1", "sh", "-c", command, check=False)
     assert sorted(done.stdout.split()) == [
-        "/etc/jizuo/exporter/authority.pem",
         "/etc/jizuo/monitoring/authority.pem",
         "0",
     ]
