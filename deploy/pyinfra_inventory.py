@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from deploy.login.files import province_files
 from deploy.secrets import PassingSecrets, SecretStore, StateError, state_folder
 from inventories.hosts import host_data, linux_nodes
 from inventories.load import load_city
@@ -35,11 +36,14 @@ def pyinfra_groups(path: Path, *, dry: bool = False) -> Groups:
 
     Raises:
         InventoryError: the inventory has problems; no host has been touched.
+        StateError: a secret that the province gives is not in the state folder.
     """
     city = deployed_city(path)
     state = state_folder()
     data = host_data(city, build_plan(city))
     secrets = (PassingSecrets if dry else SecretStore)(state / "secrets")
+    if city.layout.monitoring.province:
+        province_files(secrets)
     groups: Groups = {name: [] for name in GROUPS.values()}
     for node in linux_nodes(city).values():
         here = data[node.id]

@@ -52,6 +52,18 @@ class SecretStore:
             Path(scratch).unlink()
         return value
 
+    def given(self, name: str, what: str) -> bytes:
+        """A secret that somebody else makes and gives, and a person puts into the folder.
+
+        Raises:
+            StateError: It is not there.
+        """
+
+        def missing() -> bytes:
+            raise StateError(f"{self.folder / name}: there is none; put {what} there (mode 600)")
+
+        return self.get(name, missing)
+
     def password(self, name: str) -> str:
         """A password of 256 bits, in characters that are safe in a file, a URL and a header."""
         return self.get(name, lambda: secrets.token_urlsafe(32).encode()).decode()

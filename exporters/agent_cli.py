@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from exporters.prometheus_cli import print_files
+from exporters.prometheus_cli import put_files
 from inventories.records import Family
 
 
@@ -78,7 +77,6 @@ def agent_config(
     from exporters.access import Access
     from exporters.prometheus import Settings
     from exporters.remote import agent_files
-    from exporters.write_files import differing, write_files
     from inventories.allocation import PlanError
     from inventories.cli import load_or_exit
     from inventories.plan import build_plan
@@ -93,10 +91,6 @@ def agent_config(
         access = Access(ca=ca, certificate=certificate, key=key)
         settings = Settings(family=Family(family), access=access)
         made = agent_files(city, build_plan(city), node, urls, settings, web_config)
-        changed = differing(folder, made) if dry else write_files(folder, made)
     except (PlanError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"{error.filename or folder}: {error.strerror}") from error
-    print_files(folder, list(made), set(changed), dry, as_json)
-    sys.exit(2 if dry and changed else 0)
+    put_files(folder, made, dry, as_json)

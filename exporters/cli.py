@@ -15,6 +15,7 @@ from exporters.access import access_options, access_or_refuse
 from exporters.agent_cli import agent_config
 from exporters.grafana.cli import dashboards
 from exporters.prometheus_cli import prometheus_config
+from exporters.province_cli import province_config
 from exporters.shards import NO_COUNTY, WHOLE, Shard, parse_shard
 from exporters.sizing_cli import sizing
 from exporters.web.configuration import parse_duration
@@ -277,5 +278,6 @@ def _say(urls: list[str]) -> None:
 
 exporter.add_command(prometheus_config)
 exporter.add_command(agent_config)
+exporter.add_command(province_config)
 exporter.add_command(dashboards)
 exporter.add_command(sizing)

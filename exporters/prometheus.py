@@ -15,6 +15,7 @@ from exporters.alerting.burn_rate import Objective, read_objectives, slo_file
 from exporters.alerting.contacts import Contacts
 from exporters.alerting.owners import owner_relabeling
 from exporters.places import Place, places
+from exporters.remote_write import province_write
 from exporters.runbooks.pages import runbook_pages
 from inventories.cells import seconds
 from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT, linux_nodes
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
             operations node, or one elsewhere; it may be left out where there is one only.
         runbook_url: Where runbooks are served, without the name of the alert; empty for the exporter's own pages.
         storage_url: Where samples are written to for long keeping (Prometheus's remote write); empty for nowhere.
+        province: The files by which the province takes the city's sums, when `city.toml` says that it does.
     """
 
     family: Family = Family.IPV6
@@ -71,22 +73,24 @@ class Settings(NamedTuple):
     replica: str = ""
     runbook_url: str = ""
     storage_url: str = ""
+    province: Access = PLAIN
 
 
 class NodeError(ValueError):
-    """The files differ between operations nodes, and it was not said for which they are."""
+    """The files are one node's own, and it was not said which that is, or what it holds."""
 
 
 def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, bytes]:
     """Every file by its path below Prometheus's folder; the same city gives the same bytes.
 
     Raises:
-        NodeError: The city has several operations nodes and `replica` does not say for which the files are.
+        NodeError: The city has several operations nodes and `replica` does not say for which the files are, or it
+            writes to the province and `province` does not say by which files.
     """
     settings = settings._replace(interval=settings.interval or city.layout.monitoring.interval)
     groups = groups_of(city, plan, settings)
     addresses = {node: str(plan.management(node, settings.family)) for node in _operations(city)}
-    watching = {node.id: str(plan.management(node.id, settings.family)) for node in _watching(city)}
+    watching = {node.id: str(plan.management(node.id, settings.family)) for node in watching_nodes(city)}
     own = _own_node(list(addresses), settings.replica)
     files = {
         "prometheus.yml": as_yaml(prometheus_config(city, settings, list(groups))),
@@ -120,7 +124,7 @@ def groups_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, li
     }
     groups = {"node": host_groups(list(linux_nodes(city).values()), address, settings.node_port, where)}
     groups |= {
-        job: service_groups(operations if job == "jizuo" else _watching(city), address, port)
+        job: service_groups(operations if job == "jizuo" else watching_nodes(city), address, port)
         for job, port in ports.items()
     }
     agents = [node for node in city.nodes.values() if node.role is NodeRole.AGENT]
@@ -133,7 +137,7 @@ def _operations(city: City) -> list[str]:
     return [node.id for node in city.nodes.values() if node.role == NodeRole.OPERATIONS]
 
 
-def _watching(city: City) -> list[Node]:
+def watching_nodes(city: City) -> list[Node]:
     """Those with a Prometheus and an Alertmanager; the operations nodes first."""
     found = [node for node in city.nodes.values() if node.role in WATCHING]
     return sorted(found, key=lambda node: node.role is not NodeRole.OPERATIONS)
@@ -221,6 +225,7 @@ def service_groups(nodes: list[Node], address: Callable[[Node], str], port: int)
 
 def prometheus_config(city: City, settings: Settings, jobs: list[str]) -> dict[str, Any]:
     """`prometheus.yml` as a document; relative names in it stand beside it."""
+    writes = _writes(city, settings)
     return {
         "global": {
             "scrape_interval": f"{settings.interval}s",
@@ -239,12 +244,23 @@ def prometheus_config(city: City, settings: Settings, jobs: list[str]) -> dict[s
             ],
         },
         "scrape_configs": [scrape_config(job, settings.access) for job in jobs],
-        **(
-            {"remote_write": [{"url": settings.storage_url, "name": "storage"}]}
-            if settings.storage_url
-            else {}
-        ),
+        **({"remote_write": writes} if writes else {}),
     }
+
+
+def _writes(city: City, settings: Settings) -> list[dict[str, Any]]:
+    """To whom samples are written: all of them to the storage, sums to the province."""
+    found: list[dict[str, Any]] = []
+    if settings.storage_url:
+        found.append({"url": settings.storage_url, "name": "storage"})
+    if province := city.layout.monitoring.province:
+        if not settings.province.ca:
+            raise NodeError(
+                "city.toml [monitoring.province]: say by which files it is reached: "
+                "--province-ca and --province-password-file"
+            )
+        found.append(province_write(province.url, settings.province._replace(user=province.user)))
+    return found
 
 
 def external_labels(city: City, replica: str) -> dict[str, str]:

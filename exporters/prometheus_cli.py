@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -82,6 +84,15 @@ pending, 1 failed.""",
     metavar="URL",
     help="Write all samples there too (remote write), to keep long.",
 )
+@click.option(
+    "--province-ca",
+    default="",
+    metavar="FILE",
+    help="The authority of the province that city.toml writes to.",
+)
+@click.option(
+    "--province-password-file", default="", metavar="FILE", help="The file of the city's password there."
+)
 @click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 def prometheus_config(
@@ -95,6 +106,8 @@ def prometheus_config(
     password_file: str,
     certificate: str,
     key: str,
+    province_ca: str,
+    province_password_file: str,
     dry: bool,
     as_json: bool,
     **chosen: str | int,
@@ -104,11 +117,10 @@ def prometheus_config(
     Only files that differ are written, each whole; Prometheus itself follows changed targets, and has to be
     reloaded for changed rules.
     """
-    from exporters.access import access_or_refuse
+    from exporters.access import Access, access_or_refuse
     from exporters.alerting.burn_rate import ObjectivesError, read_objectives
     from exporters.alerting.contacts import ContactsError, read_contacts
     from exporters.prometheus import NodeError, Settings, files_of
-    from exporters.write_files import differing, write_files
     from inventories.allocation import PlanError
     from inventories.cli import load_or_exit
     from inventories.plan import build_plan
@@ -116,28 +128,42 @@ def prometheus_config(
     source = path or inventory
     if source is None or (path and inventory and path != inventory):
         raise click.UsageError("name the city's folder once, as PATH or with --inventory")
+    if bool(province_ca) != bool(province_password_file):
+        raise click.UsageError("--province-ca and --province-password-file go together")
     if bool(certificate) != bool(key) or (certificate and not ca):
         raise click.UsageError("--certificate, --key and --ca go together")
     login = access_or_refuse("", ca, user, password_file)
     access = login._replace(certificate=certificate, key=key)
     city = load_or_exit(source)
     settings = Settings(**{**chosen, "family": Family(chosen["family"]), "access": access})  # type: ignore[arg-type]
+    province = Access(province_ca, password_file=province_password_file)
+    settings = settings._replace(province=province)
     try:
         if contacts:
             settings = settings._replace(contacts=read_contacts(contacts, frozenset(city.units)))
         if objectives:
             settings = settings._replace(objectives=read_objectives(objectives))
         files = files_of(city, build_plan(city), settings)
-        changed = differing(folder, files) if dry else write_files(folder, files)
     except (PlanError, ContactsError, ObjectivesError, NodeError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+    put_files(folder, files, dry, as_json)
+
+
+def put_files(folder: Path, files: Mapping[str, bytes], dry: bool, as_json: bool) -> NoReturn:
+    """Writes the files that differ, or says which they are; ends the program with 2 when that leaves some to write."""
+    from exporters.write_files import differing, write_files
+
+    try:
+        changed = differing(folder, files) if dry else write_files(folder, files)
+    except OSError as error:
         raise click.ClickException(f"{error.filename or folder}: {error.strerror}") from error
-    print_files(folder, list(files), set(changed), dry, as_json)
+    _print_files(folder, list(files), set(changed), dry, as_json)
     sys.exit(2 if dry and changed else 0)
 
 
-def print_files(folder: Path, names: list[str], changed: set[str], dry: bool, as_json: bool) -> None:
+def _print_files(folder: Path, names: list[str], changed: set[str], dry: bool, as_json: bool) -> None:
     """Says what became of each file, to people or to a program."""
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "files": names, "changed": sorted(changed)}))

@@ -1,9 +1,8 @@
-"""How do samples reach the city from a county, and the province from the city? Agents, remote write, storage."""
+"""How do samples reach the city from a county? The files of its Prometheus in agent mode, which writes to the city."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +10,6 @@ import msgspec
 from exporters.access import PLAIN
 from exporters.places import places
 from exporters.prometheus import (
-    REPLICA,
     TARGET_FOLDER,
     Settings,
     as_json,
@@ -22,48 +20,17 @@ from exporters.prometheus import (
     scrape_config,
     service_groups,
 )
+from exporters.remote_write import read_remote_write
 from inventories.hosts import linux_nodes
 from inventories.records import City, Node, NodeRole
 
 if TYPE_CHECKING:
     from inventories.plan import AddressPlan
 
-_FILE = Path(__file__).parent / "remote-write.toml"
 #: Below the folder that Debian's package gives to Prometheus.
 AGENT_FOLDER = "/var/lib/prometheus/agent"
 #: The job of the county's own probes.
 PROBES = "availability"
-
-
-class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an agent's queue may hold, and how long it keeps what it could not send."""
-
-    keep: str
-    capacity: int
-    max_shards: int
-    max_samples_per_send: int
-    batch_send_deadline: str
-    min_backoff: str
-    max_backoff: str
-    remote_timeout: str
-
-
-class Upward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which series a province takes, as anchored regular expressions of their names."""
-
-    series: tuple[str, ...]
-
-
-class RemoteWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of `remote-write.toml`."""
-
-    county: Queue
-    province: Upward
-
-
-def read_remote_write() -> RemoteWrite:
-    """The kit's own values."""
-    return msgspec.toml.decode(_FILE.read_bytes(), type=RemoteWrite)
 
 
 def agent_files(
@@ -148,30 +115,3 @@ def agent_arguments(port: int, web_config: str = "", folder: str = AGENT_FOLDER)
         f"--web.listen-address=:{port}",
         *([f"--web.config.file={web_config}"] if web_config else []),
     ]
-
-
-def province_remote_write(url: str, password_file: str = "", user: str = "") -> dict[str, Any]:
-    """An element of the city's `remote_write`: only what a province takes, once for a pair (without the replica)."""
-    names = "|".join(read_remote_write().province.series)
-    found: dict[str, Any] = {
-        "url": url,
-        "name": "province",
-        "write_relabel_configs": [
-            {"source_labels": ["__name__"], "regex": names, "action": "keep"},
-            {"regex": REPLICA, "action": "labeldrop"},
-        ],
-    }
-    return found | {"basic_auth": {"username": user, "password_file": password_file}} if user else found
-
-
-def federation_job(targets: list[str]) -> dict[str, Any]:
-    """The province's scrape job, where it federates in place of being written to."""
-    names = "|".join(read_remote_write().province.series)
-    return {
-        "job_name": "jizuo-federation",
-        "honor_labels": True,
-        "metrics_path": "/federate",
-        "scrape_interval": "60s",
-        "params": {"match[]": [f'{{__name__=~"{names}"}}']},
-        "static_configs": [{"targets": targets}],
-    }

@@ -164,6 +164,9 @@ class HostData(msgspec.Struct, frozen=True, kw_only=True):
     monitoring_interval: int
     #: Months for which the long storage keeps samples.
     monitoring_history: int
+    #: Whether the city's sums are written to the province, and whether it may log in and read them.
+    monitoring_province: bool
+    monitoring_federation: bool
     #: The repositories that this node holds for others.
     held_repositories: tuple[HeldRepository, ...]
     #: Clients that keep a repository on this host.
@@ -237,6 +240,8 @@ def host_data(city: City, plan: AddressPlan, topology: Topology | None = None) -
             backups=tuple(_jobs(city, node)),
             monitoring_interval=layout.monitoring.interval,
             monitoring_history=layout.monitoring.history,
+            monitoring_province=layout.monitoring.province is not None,
+            monitoring_federation=layout.monitoring.federation,
             held_repositories=tuple(_held_repositories(city, node)),
             backup_clients=tuple(_clients(city, node)),
             neighbors=servers,

@@ -23,8 +23,12 @@ AUTHORITY = f"{FOLDER}/authority.pem"
 CLIENT_CERTIFICATE, CLIENT_KEY = f"{FOLDER}/client.pem", f"{FOLDER}/client-key.pem"
 #: The login of the kit's own programs, and the one of people: two, so that a host that is lost gives away no person's.
 PROGRAMS, PEOPLE = "jizuo", "operations"
+#: The login of the province above, at Prometheus alone.
+PROVINCE = "province"
 #: The file of the programs' password, on the nodes that have such programs.
 PASSWORD = f"{FOLDER}/password"
+#: Whom the province's receiver of sums is trusted by, and the city's password there.
+PROVINCE_AUTHORITY, PROVINCE_PASSWORD = f"{FOLDER}/province-authority.pem", f"{FOLDER}/province-password"
 
 
 def cluster_arguments(addresses: Mapping[str, str], own: str, tls: str = "") -> list[str]:

@@ -306,17 +306,31 @@ class Internet(Record, frozen=True):
     new_connections: Annotated[int, msgspec.Meta(ge=1, le=1000000)] = 50
 
 
+class Province(Record, frozen=True):
+    """Where the city writes its sums to, by Prometheus's remote write, and who it is there (`[monitoring.province]`).
+
+    The authority of the receiver's certificate and the city's password are the province's to give; they stand in the
+    controller's secret store.
+    """
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^https://[^\s/]+/\S*\Z")]
+    user: Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class Monitoring(Record, frozen=True):
     """How closely the city is watched.
 
     `interval` lies between two scrapes, and two evaluations of the rules; probes go out every second one. How
     long an alert waits before it fires is written for 15 s (`exporters/rules`) and goes with it. `history` is for
     how many months of 31 days the city's long storage keeps samples: a year to compare with the year before, and its
-    audit; never less than the year that the status page shows.
+    audit; never less than the year that the status page shows. `province` takes the city's sums; with `federation` it
+    may also log in and read them itself.
     """
 
     interval: Annotated[int, msgspec.Meta(ge=1, le=300)] = 15
     history: Annotated[int, msgspec.Meta(ge=13, le=120)] = 25
+    province: Province | None = None
+    federation: bool = False
 
 
 class Layout(Record, frozen=True):

@@ -16,7 +16,17 @@ from deploy.hoststate.files import File
 from deploy.login.keys import cluster, password, password_hashes, scraper, server, trusted
 from deploy.secrets import SecretStore
 from inventories.hosts import HostData
-from inventories.monitoring import AUTHORITY, CLIENT_CERTIFICATE, CLIENT_KEY, FOLDER, PASSWORD, PROGRAMS
+from inventories.monitoring import (
+    AUTHORITY,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    FOLDER,
+    PASSWORD,
+    PROGRAMS,
+    PROVINCE,
+    PROVINCE_AUTHORITY,
+    PROVINCE_PASSWORD,
+)
 
 #: The account of Debian's packages of node exporter, Prometheus and Alertmanager.
 ACCOUNT = "prometheus"
@@ -50,13 +60,28 @@ def watching_files(store: SecretStore, data: HostData) -> list[File]:
     }
     return [
         *_shown(store, data),
-        _settings(PROMETHEUS_WEB, _with_login(store)),
+        _settings(PROMETHEUS_WEB, _with_login(store, *([PROVINCE] if data.monitoring_federation else []))),
         _settings(ALERTMANAGER_WEB, _with_login(store)),
         _settings(CLUSTER_TLS, tls),
         _private(f"{FOLDER}/cluster.pem", peer.certificate),
         _private(f"{FOLDER}/cluster-key.pem", peer.key),
         *scraper_files(store, data),
         _private(PASSWORD, f"{password(store, PROGRAMS)}\n"),
+        *(province_files(store) if data.monitoring_province else []),
+    ]
+
+
+def province_files(store: SecretStore) -> list[File]:
+    """Of a node that writes to the province: whom it trusts there, and the city's password; both the province gave.
+
+    Raises:
+        StateError: Nobody has put them into the secret store.
+    """
+    authority = store.given("province-authority.pem", "the certificate of the province's authority")
+    secret = store.given("province-password", "the city's password at the province")
+    return [
+        File(PROVINCE_AUTHORITY, authority.decode()),
+        _private(PROVINCE_PASSWORD, f"{secret.decode().strip()}\n"),
     ]
 
 
@@ -76,8 +101,9 @@ def exporter_files(store: SecretStore, data: HostData, account: str) -> list[Fil
     ]
 
 
-def prometheus_options() -> list[str]:
+def prometheus_options(province: bool) -> list[str]:
     """The options of `jizuo exporter prometheus-config` for a node that has :func:`watching_files`."""
+    upward = [f"--province-ca={PROVINCE_AUTHORITY}", f"--province-password-file={PROVINCE_PASSWORD}"]
     return [
         f"--ca={AUTHORITY}",
         f"--user={PROGRAMS}",
@@ -85,6 +111,7 @@ def prometheus_options() -> list[str]:
         f"--certificate={CLIENT_CERTIFICATE}",
         f"--key={CLIENT_KEY}",
         f"--cluster-tls={CLUSTER_TLS}",
+        *(upward if province else []),
     ]
 
 
@@ -97,8 +124,8 @@ def _shown(store: SecretStore, data: HostData) -> list[File]:
     ]
 
 
-def _with_login(store: SecretStore) -> dict[str, Any]:
-    return {"tls_server_config": _TLS, "basic_auth_users": password_hashes(store)}
+def _with_login(store: SecretStore, *more: str) -> dict[str, Any]:
+    return {"tls_server_config": _TLS, "basic_auth_users": password_hashes(store, *more)}
 
 
 def _settings(path: str, document: Mapping[str, Any], group: str = ACCOUNT) -> File:

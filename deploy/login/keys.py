@@ -56,9 +56,9 @@ def password(store: SecretStore, user: str) -> str:
     return store.password(f"monitoring-login-{user}")
 
 
-def password_hashes(store: SecretStore) -> dict[str, str]:
-    """Of each user the bcrypt hash, as web.yml has it; a new password has a new one."""
-    return {user: _hash(store, user) for user in (PEOPLE, PROGRAMS)}
+def password_hashes(store: SecretStore, *more: str) -> dict[str, str]:
+    """Of people and programs, and of each other user, the bcrypt hash, as web.yml has it; a new password a new one."""
+    return {user: _hash(store, user) for user in (PEOPLE, PROGRAMS, *more)}
 
 
 def _hash(store: SecretStore, user: str) -> str:

@@ -90,11 +90,12 @@ def daemon_files(
 
 
 @operation()
-def generated_settings(made_from: str, node: str) -> Iterator[StringCommand]:
+def generated_settings(made_from: str, node: str, province: bool) -> Iterator[StringCommand]:
     """Prometheus's and Alertmanager's settings as the installed kit generates them for the host's inventory.
 
     + made_from: a digest of all that they follow from: the kit's release and the inventory
     + node: the operations node that they are for
+    + province: whether it writes to the province
 
     They are generated beside the current ones and checked with promtool and amtool; only files that differ
     are replaced; running daemons reload. When Prometheus does not take them, the old files come back.
@@ -102,10 +103,10 @@ def generated_settings(made_from: str, node: str) -> Iterator[StringCommand]:
     if host.get_fact(GeneratedFrom) == made_from:
         host.noop("the settings are as the kit generates them")
         return
-    yield StringCommand("/bin/sh -s", _stdin=generate_script(made_from, node))
+    yield StringCommand("/bin/sh -s", _stdin=generate_script(made_from, node, province))
 
 
-def generate_script(made_from: str, node: str) -> str:
+def generate_script(made_from: str, node: str, province: bool) -> str:
     """The shell script that generates, checks and installs the settings; pure."""
     return f"""set -eu
 umask 022
@@ -119,7 +120,7 @@ chmod 755 "$stage"
 set --
 [ ! -e {FOLDER}/{CONTACTS} ] || set -- --contacts {FOLDER}/{CONTACTS}
 runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} "$@" \\
-    --replica {shlex.quote(node)} {" ".join(map(shlex.quote, prometheus_options()))} \\
+    --replica {shlex.quote(node)} {" ".join(map(shlex.quote, prometheus_options(province)))} \\
     --storage-url {WRITE_URL} --out "$stage/new" >&2 </dev/null
 chown -R root:root "$stage/new"
 promtool check config "$stage/new/prometheus.yml" >/dev/null </dev/null

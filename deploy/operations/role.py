@@ -71,7 +71,10 @@ def operations() -> None:
         activate=[RESTART],
     )
     generated_settings(
-        name="monitoring settings", made_from=digest(wheelhouse.release, inventory), node=host.name
+        name="monitoring settings",
+        made_from=digest(wheelhouse.release, inventory),
+        node=host.name,
+        province=here().monitoring_province,
     )
     files(
         name="services of the kit",

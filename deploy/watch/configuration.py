@@ -14,13 +14,13 @@ from inventories.records import Management
 EXCLUSIVE = (f"{SETTINGS}/rules/*", f"{SETTINGS}/targets/*")
 
 
-def settings(inventory: Path, management: Management, replica: str) -> list[File]:
+def settings(inventory: Path, management: Management, replica: str, *, province: bool) -> list[File]:
     """Every file below Prometheus's folder, for a city whose management network is `management`.
 
     Raises:
         CommandError: the kit's command failed.
     """
-    command = ["exporter", "prometheus-config", "--replica", replica, *prometheus_options()]
+    command = ["exporter", "prometheus-config", "--replica", replica, *prometheus_options(province)]
     if (inventory / CONTACTS).exists():
         command += ["--contacts", str(inventory / CONTACTS)]
     return [

@@ -38,7 +38,12 @@ def watch() -> None:
     )
     files(
         name="monitoring settings",
-        wanted=settings(folder, deployed_city(folder).layout.management, here().name),
+        wanted=settings(
+            folder,
+            deployed_city(folder).layout.management,
+            here().name,
+            province=here().monitoring_province,
+        ),
         validate=[
             "promtool check config {root}/etc/prometheus/prometheus.yml >/dev/null",
             "amtool check-config {/etc/prometheus/alertmanager.yml} >/dev/null",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -49,13 +48,7 @@ def dashboards(
 ) -> None:
     """Write dashboards for those who have a Grafana; the status page needs none."""
     from exporters.grafana.dashboards import dashboard_files
-    from exporters.prometheus_cli import print_files
-    from exporters.write_files import differing, write_files
+    from exporters.prometheus_cli import put_files
 
     files = dashboard_files(prometheus_url, access_or_refuse("", ca, user, password_file))
-    try:
-        changed = differing(folder, files) if dry else write_files(folder, files)
-    except OSError as error:
-        raise click.ClickException(f"{error.filename or folder}: {error.strerror}") from error
-    print_files(folder, list(files), set(changed), dry, as_json)
-    sys.exit(2 if dry and changed else 0)
+    put_files(folder, files, dry, as_json)

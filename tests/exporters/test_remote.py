@@ -1,9 +1,8 @@
-"""The way of samples upward: promtool takes it, and only what a province may have goes there."""
+"""The way of samples from a county to the city: promtool takes what the agent is given."""
 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ import yaml
 
 from exporters.access import Access
 from exporters.prometheus import Settings
-from exporters.remote import agent_files, federation_job, province_remote_write, read_remote_write
+from exporters.remote import agent_files
 from inventories.load import load_city
 from inventories.plan import build_plan
 
@@ -114,26 +113,3 @@ def test_the_command_says_what_it_would_write(tmp_path: Path) -> None:
     twice = run("--write", "ops-1=http://[::1]:1")
     assert twice.returncode == 1
     assert "each NAME once" in twice.stderr
-
-
-def test_a_province_gets_sums_and_no_single_target(tmp_path: Path) -> None:
-    password = tmp_path / "password"
-    password.write_text("")
-    write = province_remote_write("https://province.example/write", str(password), "yichun")
-    config = {"remote_write": [write], "scrape_configs": [federation_job(["[2001:db8::1]:9090"])]}
-    done = promtool(tmp_path, config)
-    assert done.returncode == 0, done.stdout + done.stderr
-    names = write["write_relabel_configs"][0]["regex"]
-    for name in (
-        "city:jizuo_probe_success:ratio",
-        "jizuo_coverage_sites",
-        "county:jizuo_probe_errors:ratio6h",
-    ):
-        assert re.fullmatch(names, name)
-    for name in ("jizuo_probe_success", "target:jizuo_probe_success:max", "jizuo_target_info", "node_load1"):
-        assert not re.fullmatch(names, name)
-    recorded = "".join(file.read_text() for file in (ROOT / "exporters" / "rules").glob("*.yml"))
-    known = re.findall(r"record: (\S+)", recorded)
-    for pattern in read_remote_write().province.series:
-        if re.match(r"[a-z_(|]+\)?:", pattern):
-            assert any(re.fullmatch(pattern, name) for name in known), pattern
