@@ -14,6 +14,7 @@ from pyinfra.api import deploy
 
 from deploy.county.availability import UNIT, unit_file
 from deploy.county.configuration import EXCLUSIVE, settings
+from deploy.freshness.parts import PROBES_TIMER, county_probe_files
 from deploy.here import here, secret_store
 from deploy.hoststate.files import files
 from deploy.hoststate.packages import debian_packages
@@ -24,6 +25,7 @@ from deploy.operations.kit import HOME, installed
 from deploy.operations.services import account_files
 from deploy.operations.wheelhouse import make_wheelhouse
 from deploy.pyinfra_inventory import deployed_city
+from inventories.hosts import EXPORTER_PORT
 from inventories.plan import build_plan
 
 #: What the role installs; the mirror must hold these.
@@ -49,7 +51,7 @@ def county() -> None:
         activate=["! systemctl is-active -q prometheus || systemctl reload prometheus"],
         exclusive=EXCLUSIVE,
     )
-    units(name="agent services", running=["prometheus.service", UNIT])
+    units(name="agent services", running=["prometheus.service", UNIT, PROBES_TIMER])
 
 
 def _probes(folder: Path) -> None:
@@ -69,7 +71,10 @@ def _probes(folder: Path) -> None:
     )
     files(
         name="agent probes",
-        wanted=[unit_file(build_plan(city).owner(here().site), 2 * here().monitoring_interval)],
+        wanted=[
+            unit_file(build_plan(city).owner(here().site), 2 * here().monitoring_interval),
+            *county_probe_files(EXPORTER_PORT),
+        ],
         validate=["systemd-analyze verify --man=no {root}/etc/systemd/system/*.service"],
-        activate=["systemctl daemon-reload", f"systemctl try-restart {UNIT}"],
+        activate=["systemctl daemon-reload", f"systemctl try-restart {UNIT} {PROBES_TIMER}"],
     )

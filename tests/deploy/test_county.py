@@ -8,6 +8,7 @@ import pytest
 
 from deploy.county import role
 from deploy.county.role import county
+from deploy.freshness.parts import COLLECTED
 from deploy.operations.storage import arguments, daemon_files, front_files
 from deploy.pyinfra_inventory import pyinfra_groups
 from deploy.secrets import SecretStore
@@ -60,6 +61,19 @@ def test_an_agent_probes_its_own_county_and_shows_it_on_its_loopback_alone(city:
     assert {"User=jizuo", "CapabilityBoundingSet=CAP_NET_RAW", "ProtectSystem=strict"} <= set(
         unit.splitlines()
     )
+
+
+def test_an_agents_node_exporter_says_when_the_probes_last_went_round(city: FakeCity) -> None:
+    sent = city.run(county, "agent-1")[AGENT]
+    files = city.files[AGENT]
+    program = "/usr/local/libexec/jizuo-county-probes"
+    unit = files["/etc/systemd/system/jizuo-county-probes.service"].data.decode().splitlines()
+    asked = f"{program} {COLLECTED}/jizuo-county-probes.prom http://[::1]:9910/metrics"
+    assert f"ExecStart={asked}" in unit
+    assert {"IPAddressDeny=any", "IPAddressAllow=localhost", "RestrictAddressFamilies=AF_INET6"} <= set(unit)
+    assert "PrivateNetwork=yes" not in unit
+    assert files[program].mode == "755"
+    assert any("jizuo-county-probes.timer" in text for text in sent if "systemctl" in text)
 
 
 def test_the_agents_key_shows_on_no_command_line(city: FakeCity) -> None:

@@ -6,8 +6,12 @@ import os
 import re
 import subprocess
 from datetime import datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
+import pytest
 from cryptography import x509
 
 from deploy.backup.certificates import authority, server_certificate
@@ -18,9 +22,9 @@ from deploy.secrets import SecretStore
 PROGRAMS = Path(parts.__file__).parent
 
 
-def run(program: str, *arguments: Path) -> dict[str, float]:
+def run(program: str, *arguments: Path | str) -> dict[str, float]:
     """Run one of the programs; its metrics by label."""
-    target = arguments[0]
+    target = Path(arguments[0])
     subprocess.run([PROGRAMS / program, *arguments], check=True)
     assert [file.name for file in target.parent.glob(f"{target.name}.*")] == [], "what was begun was left"
     done = subprocess.run(
@@ -30,6 +34,38 @@ def run(program: str, *arguments: Path) -> dict[str, float]:
     return {
         match[1]: float(match[2]) for match in re.finditer(r'\{\w+="([^"]*)"\} (\S+)', target.read_text())
     }
+
+
+@pytest.mark.parametrize(
+    ("served", "said"),
+    [
+        ("jizuo_probe_cycle_timestamp_seconds 1.7e9\njizuo_probe_cycle_duration_seconds 3.0\n", 1.7e9),
+        ("jizuo_probe_cycle_duration_seconds 3.0\n", 0),  # no round has ended yet
+        (None, 0),
+    ],
+)
+def test_a_county_s_probes_that_stand_still_or_do_not_answer(
+    tmp_path: Path, served: str | None, said: float
+) -> None:
+    folder, target = tmp_path / "served", tmp_path / "out.prom"
+    folder.mkdir()
+    if served:
+        (folder / "metrics").write_text(served)
+    target.write_text("jizuo_county_probe_cycle_timestamp_seconds 1.6e9\n")  # of the run before
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/metrics"
+        run("jizuo-county-probes", target, url)
+        server.shutdown()
+    assert value(target) == said
+    run("jizuo-county-probes", target, url)
+    assert value(target) == 0, "nobody listens any more"
+    assert target.stat().st_mode & 0o777 == 0o644
+
+
+def value(target: Path) -> float:
+    (found,) = re.findall(r"^jizuo_county_probe_cycle_timestamp_seconds (\S+)$", target.read_text(), re.M)
+    return float(found)
 
 
 def test_the_first_certificate_of_each_file_that_ends(tmp_path: Path) -> None:
