@@ -65,5 +65,5 @@ def share_of(whole: Inventory, shard: Shard) -> Inventory:
     return whole._replace(
         targets=[target for target in whole.targets if is_ours(target.subject)],
         unprobed=[one for one in whole.unprobed if is_ours(one.subject)],
-        is_whole=shard.is_whole,
+        shard=shard,
     )

@@ -50,7 +50,7 @@ def _coverage(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
     if snapshot.availability is None:
         return []
     # A shard that said what it reaches would say that the city ends there.
-    cycle = snapshot.availability.value if inventory.is_whole else None
+    cycle = snapshot.availability.value if inventory.shard.is_whole else None
     return coverage_metrics(inventory.city, cycle.records if cycle else None)
 
 
@@ -89,7 +89,7 @@ def _drift(snapshot: Snapshot, inventory: Inventory) -> Sequence[Family]:
 PARTS = {
     "inventory": PartOfExposition(
         lambda snapshot: (snapshot.inventory.value,),
-        lambda snapshot, inventory: inventory_metrics(inventory.city, inventory.where),
+        lambda snapshot, inventory: inventory_metrics(inventory.city, inventory.own),
     ),
     "coverage": PartOfExposition(
         lambda snapshot: (snapshot.inventory.value, snapshot.availability), _coverage

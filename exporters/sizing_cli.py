@@ -24,7 +24,7 @@ PROVINCE_CITIES = 11
     epilog="""\b
 Examples:
   jizuo exporter sizing inventories/yichun
-  jizuo exporter sizing inventories/yichun --interval 15
+  jizuo exporter sizing inventories/yichun --interval 15 --agents
   jizuo exporter sizing inventories/yichun --costs my-costs.toml --json
 
 \b
@@ -39,9 +39,10 @@ Exit codes: 0 printed, 1 failed.""",
     metavar="SECONDS",
     help="Between scrapes.",
 )
+@click.option("--agents", is_flag=True, help="As if every county had an agent, which probes it too.")
 @click.option("--costs", type=click.Path(path_type=Path), help="Unit costs (TOML).  [default: as measured]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
-def sizing(path: Path, interval: int, costs: Path | None, as_json: bool) -> None:
+def sizing(path: Path, interval: int, agents: bool, costs: Path | None, as_json: bool) -> None:
     """Series, samples, memory and shards for the city in PATH, a province of eleven like it, and the country.
 
     The country is the city times its share of all divisions of the national statistics.
@@ -57,7 +58,7 @@ def sizing(path: Path, interval: int, costs: Path | None, as_json: bool) -> None
         unit = sizes.read_unit_costs(file)
     except (OSError, msgspec.DecodeError) as error:
         raise click.ClickException(f"{file}: {error}") from error
-    counts = sizes.counts_of(city)
+    counts = sizes.counts_of(city, agents=agents)
     factors = {
         "city": 1.0,
         "province": PROVINCE_CITIES,
@@ -77,6 +78,7 @@ def _rows(found: list[Sizing]) -> dict[str, list[str]]:
     return {
         "targets, both families": [f"{one.targets:,}" for one in found],
         "series": [f"{one.series:,}" for one in found],
+        "series in the storage": [f"{one.storage_series:,}" for one in found],
         "samples per second": [f"{one.samples_per_second:,.0f}" for one in found],
         "shards": [f"{one.shards}" for one in found],
         "memory, all shards": [f"{one.memory_bytes / 1e9:,.1f} GB" for one in found],

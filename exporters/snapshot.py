@@ -16,6 +16,7 @@ from exporters.deploys import DeployRecord
 from exporters.drift import DriftRecord
 from exporters.places import Place
 from exporters.readings import Reading
+from exporters.shards import WHOLE, Shard
 from inventories.records import City
 
 
@@ -27,7 +28,7 @@ class Inventory(NamedTuple):
         targets: The targets that this exporter probes.
         where: Where every node and system stands.
         unprobed: What nobody probes, and why.
-        is_whole: Whether the targets are all of the city's.
+        shard: Which part of the city the targets are.
         names: Whom to ask for the names of its nodes.
     """
 
@@ -35,8 +36,15 @@ class Inventory(NamedTuple):
     targets: Sequence[Target]
     where: Mapping[str, Place]
     unprobed: Sequence[Unprobed] = ()
-    is_whole: bool = True
+    shard: Shard = WHOLE
     names: CityNames = CityNames()
+
+    @property
+    def own(self) -> dict[str, Place]:
+        """Where those stand that are of this part: each exporter of a city tells of its own, and none of another's."""
+        return {
+            subject: place for subject, place in self.where.items() if self.shard.holds(subject, place.county)
+        }
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def test_numbered_parts_are_together_exactly_the_whole(whole: Inventory, of: int
     assert min(sizes) > 0.8 * max(sizes), "no part carries much more than another"
     subjects = [{target.subject for target in one.targets} for one in parts]
     assert sum(map(len, subjects)) == len(set.union(*subjects)), "both families of a subject are in one part"
-    assert [one.is_whole for one in parts] == [of == 1] * of
+    assert [one.shard.is_whole for one in parts] == [of == 1] * of
 
 
 def test_counties_and_the_rest_are_together_exactly_the_whole(whole: Inventory) -> None:
