@@ -10,9 +10,9 @@ from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 import aiohttp
-import msgspec
 
-from exporters.access import PLAIN, Access, AccessError
+from exporters.access import PLAIN, Access
+from exporters.asking import FAILURES, TIMEOUT, open_session, range_query, why_of
 from exporters.readings import Reading, Trouble
 
 _LOG = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ QUERY = (
     '{__name__=~"(county|city):jizuo_probe_success:ratio", shard=""}[1d]))'
 )
 DAYS = 365
-#: Seconds between two questions, for one answer, and until the next try after a failure.
-INTERVAL, TIMEOUT, AGAIN = 600.0, 20.0, 60.0
+#: Seconds between two questions, and until the next try after a failure.
+INTERVAL, AGAIN = 600.0, 60.0
 #: Days of one question: a year at once would be fifty million samples.
 _AT_ONCE = 31
 #: Seconds until days that are over and of which nothing was recorded are asked for again: the storage may have
@@ -42,21 +42,6 @@ class History(NamedTuple):
     """Shares from 0 to 1 by (county's site id, empty for the city; family), then by the day's first second."""
 
     shares: Mapping[tuple[str, str], Mapping[float, float]]
-
-
-class _Series(msgspec.Struct):
-    metric: dict[str, str]
-    values: list[tuple[float, str]]
-
-
-class _Result(msgspec.Struct):
-    result: list[_Series]
-
-
-class _Answer(msgspec.Struct):
-    status: str
-    data: _Result | None = None
-    error: str = ""
 
 
 class HistoryLoop:
@@ -89,12 +74,10 @@ class HistoryLoop:
         begun, now = time.monotonic(), time.time()
         try:
             # Files are read each time: a certificate or password that was replaced needs no restart.
-            headers, context = self._access.headers(), self._access.context()
-            session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), headers=headers)
-            async with asyncio.timeout(TIMEOUT * 4), session:
+            async with asyncio.timeout(TIMEOUT * 4), open_session(self._access) as session:
                 await self._take(session, now)
-        except (aiohttp.ClientError, OSError, ValueError, msgspec.DecodeError, AccessError) as error:
-            why = "超时" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+        except FAILURES as error:
+            why = why_of(error)
             _LOG.warning("%s: the history cannot be read: %s", self._url, why)
             value = self._copy() if self._shares else None
             text = f"历史不可用：无法查询Prometheus（{why}）"
@@ -133,19 +116,9 @@ class HistoryLoop:
     async def _question(
         self, session: aiohttp.ClientSession, first: float, last: float
     ) -> list[tuple[tuple[str, str], float, float]]:
-        form = {"query": QUERY, "start": f"{first:.0f}", "end": f"{last:.0f}", "step": f"{_DAY:.0f}"}
-        # VictoriaMetrics may move the moments to multiples of the step, away from midnight; others ignore the word.
-        form["nocache"] = "1"
-        limit = aiohttp.ClientTimeout(total=TIMEOUT)
-        async with session.post(f"{self._url}/api/v1/query_range", data=form, timeout=limit) as response:
-            if response.status == 401:
-                raise ValueError("Prometheus wants a login: --prometheus-user and --prometheus-password-file")
-            answer = msgspec.json.decode(await response.read(), type=_Answer)
-        if answer.data is None:
-            raise ValueError(answer.error or f"status {answer.status}")
         return [
             ((series.metric.get("county", ""), series.metric.get("family", "")), at, float(value))
-            for series in answer.data.result
+            for series in await range_query(session, self._url, QUERY, first, last, _DAY)
             for at, value in series.values
         ]
 

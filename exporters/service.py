@@ -15,6 +15,7 @@ from checks.drills.page import page
 from exporters.access import PLAIN, Access
 from exporters.discovery import Discovery
 from exporters.history import HistoryLoop
+from exporters.inside import InsideLoop
 from exporters.monitor import Collectors, Monitor
 from exporters.runbooks.pages import runbook_page
 from exporters.status.page import NO_HISTORY, StatusPage
@@ -44,8 +45,13 @@ class Exporter:
         """Takes what to collect, where to listen, web.yml, and the Prometheus that knows the past (empty: none)."""
         self.monitor = Monitor(collectors, lambda: self.server.reload_state)
         self._history = HistoryLoop(prometheus, self._zone, access) if prometheus else None
-        self._asking: asyncio.Task[None] | None = None
-        self._page = StatusPage(self.monitor, lambda: self._history.reading if self._history else NO_HISTORY)
+        self._inside = InsideLoop(prometheus, access) if prometheus else None
+        self._asking: list[asyncio.Task[None]] = []
+        self._page = StatusPage(
+            self.monitor,
+            lambda: self._history.reading if self._history else NO_HISTORY,
+            lambda: self._inside.reading if self._inside else None,
+        )
         self._rendering = asyncio.Lock()
         self._discovery = Discovery()
         routes = {
@@ -71,13 +77,12 @@ class Exporter:
         await self.monitor.start()
         await self.server.start()
         self._running = asyncio.create_task(self.monitor.run(), name="monitor")
-        if self._history:
-            self._asking = asyncio.create_task(self._history.run(), name="history")
+        self._asking = [asyncio.create_task(loop.run()) for loop in (self._history, self._inside) if loop]
 
     async def stop(self) -> None:
         """Ends the server, then the monitor."""
         await self.server.stop()
-        tasks = [task for task in (self._running, self._asking) if task]
+        tasks = [self._running, *self._asking]
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

@@ -14,6 +14,7 @@ import msgspec
 
 from exporters.exposition import Body
 from exporters.history import History
+from exporters.inside import Inside
 from exporters.places import site_path
 from exporters.readings import Reading
 from exporters.snapshot import Inventory, Snapshot
@@ -22,6 +23,7 @@ from exporters.status.content import content_of
 from exporters.status.overview import Overview, overview
 from exporters.status.strips import strips_of
 from exporters.status.summary import summary_of
+from exporters.status.views import compared
 
 if TYPE_CHECKING:
     from exporters.monitor import Monitor
@@ -46,10 +48,14 @@ class StatusPage:
     """The pages of one monitor. They are rendered when asked for, not more often than every few seconds."""
 
     def __init__(
-        self, monitor: Monitor, history: Callable[[], Reading[History]] = lambda: NO_HISTORY
+        self,
+        monitor: Monitor,
+        history: Callable[[], Reading[History]] = lambda: NO_HISTORY,
+        inside: Callable[[], Reading[Inside] | None] = lambda: None,
     ) -> None:
         self._monitor = monitor
         self._history = history
+        self._inside = inside
         self._key: tuple[int, int] | None = None
         self._view: Overview | None = None
         self._summary: bytes | None = None
@@ -89,7 +95,7 @@ class StatusPage:
         snapshot = self._monitor.snapshot
         inventory = snapshot.inventory.value
         view = self._overview(inventory, now) if inventory else None
-        html = render(snapshot, now, refresh, path, self._history(), view)
+        html = render(snapshot, now, refresh, path, self._history(), view, self._inside())
         if html is None:
             return None
         plain = html.encode()
@@ -103,11 +109,12 @@ def render(
     path: str = "",
     history: Reading[History] = NO_HISTORY,
     view: Overview | None = None,
+    inside: Reading[Inside] | None = None,
 ) -> str | None:
     """The page of a snapshot at a moment (seconds since the epoch); pure. None where there is no such page.
 
     What comes from records and inventories is escaped: a system's name can hold any character. `view` is the
-    snapshot's overview where it was made before.
+    snapshot's overview where it was made before; `inside` is what counties' agents say.
     """
     inventory = snapshot.inventory.value
     if inventory is None:
@@ -117,6 +124,7 @@ def render(
     if content is None:
         return None
     context = _context(view, inventory, now, refresh, path, history)
+    context["compared"] = partial(compared, inventory.city, inside=inside)
     context |= {"title": content.title, "section": content.section, "crumbs": content.crumbs}
     return _environment().get_template(content.template).render(context | dict(content.more))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import ssl
 import subprocess
 import time
@@ -31,6 +30,7 @@ from inventories.load import load_city
 from inventories.plan import build_plan
 from inventories.records import City, Monitoring
 from tests.exporters.conftest import COMMAND, LAB, ROOT, Authority
+from tests.exporters.daemons import free_port
 
 PAIR = ("ops-1", "offsite-1")
 #: What both Prometheus of the city scrape: sums, which a province takes, and what it does not take.
@@ -92,12 +92,6 @@ def until(what: Callable[[], object]) -> None:
     while not what():
         assert time.monotonic() < end
         time.sleep(0.2)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Host:

@@ -9,7 +9,6 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -26,6 +25,7 @@ from exporters.status.strips import HEIGHTS, strips_of
 from exporters.status.words import zone_of
 from inventories.load import load_city
 from inventories.records import City, Monitoring
+from tests.exporters.daemons import free_port, running
 from tests.exporters.status_data import NOW, ROOT, probes, snapshot, text_of
 
 ZONE = zone_of("Asia/Shanghai")
@@ -35,12 +35,6 @@ DAY = 86400.0
 @pytest.fixture(scope="module")
 def lab() -> City:
     return load_city(ROOT / "inventories" / "lab")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 #: What the city's Prometheus recorded: (county, family), days ago, share.
@@ -126,29 +120,6 @@ def openmetrics(unit: int = 1) -> str:
             if name.startswith(kind):
                 text += [f"{name} {share} {at * unit:.0f}" for at, share in sorted(found)]
     return "\n".join([*text, "# EOF", ""])
-
-
-@contextmanager
-def running(command: list[str], url: str, ready: str) -> Iterator[str]:
-    """A daemon, from when it answers at `ready` on."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait_until_ready(url + ready)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
-
-
-def _wait_until_ready(url: str) -> None:
-    end = time.monotonic() + 40
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.2)
 
 
 @pytest.mark.parametrize("kept_by", ["prometheus", "storage"])
