@@ -45,8 +45,7 @@ class History(NamedTuple):
 
 
 class HistoryLoop:
-    """Asks a Prometheus, or what answers as one, and keeps the last :attr:`reading`. Days that are over and recorded
-    are asked for once.
+    """Asks a Prometheus or what answers as one. Days that are over and recorded are asked for once.
 
     The clock may be set while it runs, in either direction: what is known of a day goes by the day, never by what
     was asked before it.
