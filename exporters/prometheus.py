@@ -12,11 +12,11 @@ import yaml
 from exporters.access import PLAIN, Access
 from exporters.alerting.alertmanager import alertmanager_config
 from exporters.alerting.burn_rate import Objective, read_objectives, slo_file
-from exporters.alerting.contacts import Contacts
 from exporters.alerting.owners import owner_relabeling
 from exporters.places import Place, places
 from exporters.runbooks.pages import runbook_pages
 from inventories.cells import seconds
+from inventories.contacts import Contacts
 from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT, linux_nodes
 from inventories.monitoring import ALERTMANAGER_PORT, PROMETHEUS_PORT, WATCHING, cluster_arguments, endpoint
 from inventories.records import City, Family, Node, NodeRole

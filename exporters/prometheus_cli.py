@@ -106,11 +106,11 @@ def prometheus_config(
     """
     from exporters.access import access_or_refuse
     from exporters.alerting.burn_rate import ObjectivesError, read_objectives
-    from exporters.alerting.contacts import ContactsError, read_contacts
     from exporters.prometheus import NodeError, Settings, files_of
     from exporters.write_files import differing, write_files
     from inventories.allocation import PlanError
     from inventories.cli import load_or_exit
+    from inventories.contacts import ContactsError, read_contacts
     from inventories.plan import build_plan
 
     source = path or inventory

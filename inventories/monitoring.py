@@ -25,6 +25,10 @@ CLIENT_CERTIFICATE, CLIENT_KEY = f"{FOLDER}/client.pem", f"{FOLDER}/client-key.p
 PROGRAMS, PEOPLE = "jizuo", "operations"
 #: The file of the programs' password, on the nodes that have such programs.
 PASSWORD = f"{FOLDER}/password"
+#: Beside an inventory's files: who is told of alerts (:mod:`inventories.contacts`). Without it nobody is.
+CONTACTS = "contacts.toml"
+#: Of the nodes with an Alertmanager: the secrets and authorities that contacts name.
+CONTACTS_FOLDER = f"{FOLDER}/contacts"
 
 
 def cluster_arguments(addresses: Mapping[str, str], own: str, tls: str = "") -> list[str]:
