@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyinfra import host
 from pyinfra.api import FactBase, StringCommand, operation
@@ -26,6 +26,7 @@ from inventories.hosts import HostData
 from inventories.monitoring import (
     ALERTMANAGER_PORT,
     AUTHORITY,
+    CONTACTS,
     PASSWORD,
     PROGRAMS,
     PROMETHEUS_PORT,
@@ -36,8 +37,6 @@ from inventories.records import Family
 
 #: Where Debian's packages read their settings.
 SETTINGS = "/etc/prometheus"
-#: Of an inventory's folder: who is told of alerts, by mail and webhook. Without it nobody is.
-CONTACTS = "contacts.toml"
 _STAMP = f"{SETTINGS}/.jizuo"
 
 
@@ -90,11 +89,12 @@ def daemon_files(
 
 
 @operation()
-def generated_settings(made_from: str, node: str) -> Iterator[StringCommand]:
+def generated_settings(made_from: str, node: str, validate: Sequence[str] = ()) -> Iterator[StringCommand]:
     """Prometheus's and Alertmanager's settings as the installed kit generates them for the host's inventory.
 
     + made_from: a digest of all that they follow from: the kit's release and the inventory
     + node: the operations node that they are for
+    + validate: shell commands that must succeed before they take effect, beside promtool and amtool
 
     They are generated beside the current ones and checked with promtool and amtool; only files that differ
     are replaced; running daemons reload. When Prometheus does not take them, the old files come back.
@@ -102,11 +102,12 @@ def generated_settings(made_from: str, node: str) -> Iterator[StringCommand]:
     if host.get_fact(GeneratedFrom) == made_from:
         host.noop("the settings are as the kit generates them")
         return
-    yield StringCommand("/bin/sh -s", _stdin=generate_script(made_from, node))
+    yield StringCommand("/bin/sh -s", _stdin=generate_script(made_from, node, validate))
 
 
-def generate_script(made_from: str, node: str) -> str:
+def generate_script(made_from: str, node: str, validate: Sequence[str] = ()) -> str:
     """The shell script that generates, checks and installs the settings; pure."""
+    checks = "\n".join(validate) or ":"
     return f"""set -eu
 umask 022
 stage=$(mktemp -d {SETTINGS}/.stage.XXXXXX)
@@ -124,6 +125,7 @@ runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} "$@
 chown -R root:root "$stage/new"
 promtool check config "$stage/new/prometheus.yml" >/dev/null </dev/null
 amtool check-config "$stage/new/alertmanager.yml" >/dev/null </dev/null
+{checks}
 cd "$stage/new"
 find . -type f | sort >"$stage/names"
 {{ printf '%s\\n' {shlex.quote(made_from)}; xargs -d '\\n' sha256sum -- <"$stage/names"; }} >"$stage/stamp"

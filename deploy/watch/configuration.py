@@ -7,7 +7,8 @@ from pathlib import Path
 from deploy.hoststate.files import File
 from deploy.kit_command import written_by
 from deploy.login.files import prometheus_options
-from deploy.operations.monitoring import CONTACTS, SETTINGS
+from deploy.operations.monitoring import SETTINGS
+from inventories.monitoring import CONTACTS
 from inventories.records import Management
 
 #: Of these Prometheus reads every file, so that none may be left from another city.
