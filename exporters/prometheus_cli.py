@@ -75,7 +75,12 @@ pending, 1 failed.""",
 @click.option(
     "--replica", default="", help="The node that this Prometheus runs on, where several watch the same."
 )
-@click.option("--runbook-url", default="", help="Where runbooks are served.  [default: by the exporter]")
+@click.option(
+    "--runbook-url",
+    default="",
+    metavar="URL",
+    help="Where runbooks are served; {alert} in it stands for the alert's name.  [default: by the exporter]",
+)
 @click.option(
     "--storage-url",
     default="",

@@ -20,7 +20,7 @@ from deploy.operations.contacts import EXCLUSIVE, contact_files, contacts_of, re
 from deploy.operations.inventory_copy import FOLDER, inventory_files
 from deploy.operations.kit import HOME, installed
 from deploy.operations.mirror_role import MIRROR_PACKAGES
-from deploy.operations.monitoring import RESTART, VALID, daemon_files, generated_settings
+from deploy.operations.monitoring import RESTART, VALID, daemon_files, generated_settings, settings_options
 from deploy.operations.names import name_service
 from deploy.operations.services import ACCOUNT, EXPORTER, TIMERS, account_files, ssh_files, unit_files
 from deploy.operations.storage import STORAGE_PACKAGES, storage
@@ -82,7 +82,7 @@ def operations() -> None:
     generated_settings(
         name="monitoring settings",
         made_from=digest(wheelhouse.release, inventory),
-        node=host.name,
+        options=settings_options(here()),
         validate=readable(contacts),
     )
     files(

@@ -43,7 +43,7 @@ def watch() -> None:
     files(
         name="monitoring settings",
         wanted=[
-            *settings(folder, city.layout.management, here().name),
+            *settings(folder, city.layout.management, here()),
             *contact_files(secret_store(), folder, contacts),
         ],
         validate=[
