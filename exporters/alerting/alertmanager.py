@@ -103,7 +103,8 @@ _SUBJECT = (
     "{{ .CommonLabels.alertname }} 共{{ len .Alerts }}项"
 )
 _TEXT = """{{ range .Alerts }}{{ if eq .Status "firing" }}【告警】{{ else }}【恢复】{{ end }}{{ .Annotations.summary }}
-级别：{{ .Labels.severity }}　责任单位：{{ .Labels.owner }}　开始：{{ .StartsAt.Local.Format "2006-01-02 15:04:05" }}
+级别：{{ .Labels.severity }}　责任单位：{{ or .Labels.owner_name .Labels.owner }}
+开始：{{ .StartsAt.Local.Format "2006-01-02 15:04:05" }}
 {{ .Annotations.description }}
 处置：{{ .Annotations.action }}
 手册：{{ .Annotations.runbook_url }}

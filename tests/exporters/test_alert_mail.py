@@ -30,6 +30,7 @@ ALERT = {
     "policy": "health",
     "node": "cloud-1",
     "owner": "health-commission",
+    "owner_name": "市卫健委",
 }
 SUMMARY = "备份策略 health 在 cloud-1 上最近一次执行失败"
 
@@ -169,7 +170,7 @@ def test_everybody_gets_a_mail_when_it_begins_and_when_it_ends(
             assert mail["Subject"] == f"【{word}】BackupFailed 共1项"
             text = text_of(mail)
             assert f"【{word}】{SUMMARY}" in text
-            assert "责任单位：health-commission" in text
+            assert "责任单位：市卫健委" in text
             assert f"手册：{RUNBOOKS}/BackupFailed" in text
             assert f"处置：{annotations()['action']}" in text
     assert set(server.logins) == {("jizuo", PASSWORD)}

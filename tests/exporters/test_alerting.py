@@ -15,7 +15,6 @@ import yaml
 from exporters.alerting.alertmanager import alertmanager_config
 from exporters.alerting.burn_rate import ObjectivesError, read_objectives
 from exporters.alerting.inhibition import read_inhibitions
-from exporters.alerting.owners import network_owner, owner_relabeling
 from exporters.prometheus import rule_documents, with_runbooks
 from exporters.runbooks.pages import HEADINGS, runbook_page, sources
 from inventories.contacts import Contact, Contacts, ContactsError, read_contacts
@@ -233,22 +232,6 @@ def test_two_alertmanagers_name_each_other_and_one_opens_no_port() -> None:
         "--cluster.peer=[2001:db8::1]:9094",
     ]
     assert cluster_arguments({"ops-1": "192.0.2.1"}, "ops-1") == ["--cluster.listen-address="]
-
-
-def test_an_alert_has_the_owner_that_the_inventory_names() -> None:
-    rules = owner_relabeling(load_city(LAB))
-
-    def owner(**labels: str) -> str:
-        for rule in rules:  # as Prometheus does it: the regular expression matches the whole value
-            if re.fullmatch(rule["regex"], labels.get(rule["source_labels"][0], "")):
-                labels["owner"] = rule["replacement"]
-        return labels["owner"]
-
-    assert owner(subject="yichun-gov-service-net") == "approval-bureau"
-    assert owner(subject="collab-office") == "data-bureau"
-    assert owner(policy="gov-service", node="cloud-1") == "approval-bureau"
-    assert owner(county="360902") == network_owner(load_city(LAB)) == "data-bureau"
-    assert owner(subject="yichun-gov-service-net-2") == "data-bureau"
 
 
 def test_every_alert_has_a_runbook_and_its_address() -> None:
