@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 from pathlib import Path
 from shutil import copytree
@@ -171,6 +172,7 @@ def _texts(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="to become another account needs root")
 def test_what_alertmanager_cannot_read_stops_the_deploy(
     told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
