@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import tempfile
 import threading
 from collections.abc import Callable
@@ -52,17 +53,28 @@ class SecretStore:
             Path(scratch).unlink()
         return value
 
-    def given(self, name: str, what: str) -> bytes:
-        """A secret that somebody else makes and gives, and a person puts into the folder.
+    def given(self, name: str, wanted_by: str) -> bytes:
+        """A secret that the kit cannot make: its owner wrote it to a file of that name. Without newlines at its end.
+
+        Args:
+            name: The file's name.
+            wanted_by: What names it, with the place.
 
         Raises:
-            StateError: It is not there.
+            StateError: There is no such file, or nothing in it.
         """
-
-        def missing() -> bytes:
-            raise StateError(f"{self.folder / name}: there is none; put {what} there (mode 600)")
-
-        return self.get(name, missing)
+        path = self.folder / name
+        try:
+            secret = path.read_bytes().rstrip(b"\r\n")
+        except FileNotFoundError:
+            secret = b""
+        if not secret:
+            problem = "is empty" if path.exists() else "is not there"
+            raise StateError(
+                f"{path} {problem}, and {wanted_by} wants it: write the secret to it "
+                f"(umask 077; cat >{shlex.quote(str(path))}; end with Ctrl-D), or take that line out"
+            )
+        return secret
 
     def password(self, name: str) -> str:
         """A password of 256 bits, in characters that are safe in a file, a URL and a header."""

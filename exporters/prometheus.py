@@ -12,12 +12,12 @@ import yaml
 from exporters.access import PLAIN, Access
 from exporters.alerting.alertmanager import alertmanager_config
 from exporters.alerting.burn_rate import Objective, read_objectives, slo_file
-from exporters.alerting.contacts import Contacts
 from exporters.alerting.owners import owner_relabeling
 from exporters.places import Place, places
 from exporters.remote_write import province_write
 from exporters.runbooks.pages import runbook_pages
 from inventories.cells import seconds
+from inventories.contacts import Contacts
 from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT, linux_nodes
 from inventories.monitoring import ALERTMANAGER_PORT, PROMETHEUS_PORT, WATCHING, cluster_arguments, endpoint
 from inventories.records import City, Family, Node, NodeRole
@@ -55,7 +55,8 @@ class Settings(NamedTuple):
         objectives: What availability is promised, by kind of group.
         replica: The node that the files are for, and its Prometheus's name among several that watch the same: an
             operations node, or one elsewhere; it may be left out where there is one only.
-        runbook_url: Where runbooks are served, without the name of the alert; empty for the exporter's own pages.
+        runbook_url: Where runbooks are served, with `{alert}` where the alert's name stands, or without it before
+            that; empty for the exporter's own pages.
         storage_url: Where samples are written to for long keeping (Prometheus's remote write); empty for nowhere.
         province: The files by which the province takes the city's sums, when `city.toml` says that it does.
     """
@@ -187,11 +188,12 @@ def paced(document: dict[str, Any], interval: int) -> dict[str, Any]:
 
 
 def with_runbooks(document: dict[str, Any], url: str) -> dict[str, Any]:
-    """The rules, each alert with the address of its runbook."""
+    """The rules, each alert with the address of its runbook; see `runbook_url` of :class:`Settings`."""
+    pattern = url if "{alert}" in url else f"{url}/{{alert}}"
     for group in document["groups"]:
         for rule in group["rules"]:
             if "alert" in rule:
-                rule["annotations"]["runbook_url"] = f"{url}/{rule['alert']}"
+                rule["annotations"]["runbook_url"] = pattern.replace("{alert}", rule["alert"])
     return document
 
 

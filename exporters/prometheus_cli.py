@@ -77,7 +77,12 @@ pending, 1 failed.""",
 @click.option(
     "--replica", default="", help="The node that this Prometheus runs on, where several watch the same."
 )
-@click.option("--runbook-url", default="", help="Where runbooks are served.  [default: by the exporter]")
+@click.option(
+    "--runbook-url",
+    default="",
+    metavar="URL",
+    help="Where runbooks are served; {alert} in it stands for the alert's name.  [default: by the exporter]",
+)
 @click.option(
     "--storage-url",
     default="",
@@ -119,10 +124,10 @@ def prometheus_config(
     """
     from exporters.access import Access, access_or_refuse
     from exporters.alerting.burn_rate import ObjectivesError, read_objectives
-    from exporters.alerting.contacts import ContactsError, read_contacts
     from exporters.prometheus import NodeError, Settings, files_of
     from inventories.allocation import PlanError
     from inventories.cli import load_or_exit
+    from inventories.contacts import ContactsError, read_contacts
     from inventories.plan import build_plan
 
     source = path or inventory

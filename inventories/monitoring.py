@@ -29,6 +29,10 @@ PROVINCE = "province"
 PASSWORD = f"{FOLDER}/password"
 #: Whom the province's receiver of sums is trusted by, and the city's password there.
 PROVINCE_AUTHORITY, PROVINCE_PASSWORD = f"{FOLDER}/province-authority.pem", f"{FOLDER}/province-password"
+#: Beside an inventory's files: who is told of alerts (:mod:`inventories.contacts`). Without it nobody is.
+CONTACTS = "contacts.toml"
+#: Of the nodes with an Alertmanager: the secrets and authorities that contacts name.
+CONTACTS_FOLDER = f"{FOLDER}/contacts"
 
 
 def cluster_arguments(addresses: Mapping[str, str], own: str, tls: str = "") -> list[str]:

@@ -159,10 +159,15 @@ class Division(Record, frozen=True, gc=False):
 
 
 class Unit(Record, frozen=True):
-    """A responsible unit (责任单位; file `units.csv`)."""
+    """A responsible unit (责任单位; file `units.csv`).
+
+    `network_of` is the division whose part of the extranet it answers for, with what stands there and belongs to no
+    system: a county's own unit, a township's, or that of the whole city.
+    """
 
     id: Identifier
     name: str
+    network_of: str = ""
 
 
 class Site(Record, frozen=True, gc=False):

@@ -15,6 +15,7 @@ from inventories.rules import (
     reach,
     sites,
     systems,
+    units,
 )
 from inventories.sources import Draft
 
@@ -23,6 +24,7 @@ RULES = (
     prefixes.check,
     divisions.check,
     sites.check,
+    units.check,
     nodes.check,
     links.check,
     networks.check,

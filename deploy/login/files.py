@@ -77,8 +77,12 @@ def province_files(store: SecretStore) -> list[File]:
     Raises:
         StateError: Nobody has put them into the secret store.
     """
-    authority = store.given("province-authority.pem", "the certificate of the province's authority")
-    secret = store.given("province-password", "the city's password at the province")
+    authority = store.given(
+        "province-authority.pem", "[monitoring.province] of city.toml, whose authority it is,"
+    )
+    secret = store.given(
+        "province-password", "[monitoring.province] of city.toml, as the city's password there,"
+    )
     return [
         File(PROVINCE_AUTHORITY, authority.decode()),
         _private(PROVINCE_PASSWORD, f"{secret.decode().strip()}\n"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyinfra import host
 from pyinfra.api import FactBase, StringCommand, operation
@@ -26,18 +26,20 @@ from inventories.hosts import HostData
 from inventories.monitoring import (
     ALERTMANAGER_PORT,
     AUTHORITY,
+    CONTACTS,
     PASSWORD,
     PROGRAMS,
     PROMETHEUS_PORT,
     WATCHING,
     cluster_arguments,
+    endpoint,
 )
 from inventories.records import Family
 
 #: Where Debian's packages read their settings.
 SETTINGS = "/etc/prometheus"
-#: Of an inventory's folder: who is told of alerts, by mail and webhook. Without it nobody is.
-CONTACTS = "contacts.toml"
+#: The runbooks, as files that each Prometheus serves itself: whichever still watches can say what to do.
+RUNBOOKS = f"{SETTINGS}/runbooks"
 _STAMP = f"{SETTINGS}/.jizuo"
 
 
@@ -73,6 +75,7 @@ def daemon_files(
     mine = "--web.external-url=https://{fqdn}:{port}/"
     prometheus = (
         f"--web.listen-address=:{PROMETHEUS_PORT} --web.config.file={PROMETHEUS_WEB} "
+        f"--web.user-assets={RUNBOOKS} "
         f"{mine.format(fqdn=data.fqdn, port=PROMETHEUS_PORT)} "
         f"--storage.tsdb.retention.time={days}d --storage.tsdb.retention.size={gigabytes}GB"
     )
@@ -89,13 +92,29 @@ def daemon_files(
     ]
 
 
+def settings_options(data: HostData) -> list[str]:
+    """The options of `jizuo exporter prometheus-config` for a node with these daemons.
+
+    Runbooks are looked up at the node's own Prometheus, by its address: names are served by the data centre that may
+    have failed.
+    """
+    own = endpoint(str(data.management[Family.IPV6]), PROMETHEUS_PORT)
+    return [
+        f"--replica={data.name}",
+        *prometheus_options(data.monitoring_province),
+        f"--runbook-url=https://{own}/user/{{alert}}.html",
+    ]
+
+
 @operation()
-def generated_settings(made_from: str, node: str, province: bool) -> Iterator[StringCommand]:
+def generated_settings(
+    made_from: str, options: Sequence[str], validate: Sequence[str] = ()
+) -> Iterator[StringCommand]:
     """Prometheus's and Alertmanager's settings as the installed kit generates them for the host's inventory.
 
     + made_from: a digest of all that they follow from: the kit's release and the inventory
-    + node: the operations node that they are for
-    + province: whether it writes to the province
+    + options: those of :func:`settings_options`
+    + validate: shell commands that must succeed before they take effect, beside promtool and amtool
 
     They are generated beside the current ones and checked with promtool and amtool; only files that differ
     are replaced; running daemons reload. When Prometheus does not take them, the old files come back.
@@ -103,11 +122,12 @@ def generated_settings(made_from: str, node: str, province: bool) -> Iterator[St
     if host.get_fact(GeneratedFrom) == made_from:
         host.noop("the settings are as the kit generates them")
         return
-    yield StringCommand("/bin/sh -s", _stdin=generate_script(made_from, node, province))
+    yield StringCommand("/bin/sh -s", _stdin=generate_script(made_from, options, validate))
 
 
-def generate_script(made_from: str, node: str, province: bool) -> str:
+def generate_script(made_from: str, options: Sequence[str], validate: Sequence[str] = ()) -> str:
     """The shell script that generates, checks and installs the settings; pure."""
+    checks = "\n".join(validate) or ":"
     return f"""set -eu
 umask 022
 stage=$(mktemp -d {SETTINGS}/.stage.XXXXXX)
@@ -120,11 +140,12 @@ chmod 755 "$stage"
 set --
 [ ! -e {FOLDER}/{CONTACTS} ] || set -- --contacts {FOLDER}/{CONTACTS}
 runuser -u {ACCOUNT} -- {HOME}/bin/jizuo exporter prometheus-config {FOLDER} "$@" \\
-    --replica {shlex.quote(node)} {" ".join(map(shlex.quote, prometheus_options(province)))} \\
+    {" ".join(map(shlex.quote, options))} \\
     --storage-url {WRITE_URL} --out "$stage/new" >&2 </dev/null
 chown -R root:root "$stage/new"
 promtool check config "$stage/new/prometheus.yml" >/dev/null </dev/null
 amtool check-config "$stage/new/alertmanager.yml" >/dev/null </dev/null
+{checks}
 cd "$stage/new"
 find . -type f | sort >"$stage/names"
 {{ printf '%s\\n' {shlex.quote(made_from)}; xargs -d '\\n' sha256sum -- <"$stage/names"; }} >"$stage/stamp"
@@ -149,7 +170,7 @@ while read -r name; do
     mkdir -p "${{name%/*}}"
     cmp -s "$stage/new/$name" "$name" || mv -f "$stage/new/$name" "$name"
 done <"$stage/names"
-find rules targets -type f | while read -r name; do
+find rules targets runbooks -type f | while read -r name; do
     grep -qxF "./$name" "$stage/names" || rm -f "$name"
 done
 since=$(date +%s)

@@ -16,10 +16,11 @@ from deploy.hoststate.files import File, files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
 from deploy.login.files import CHECK, EXPORTER_FOLDER, EXPORTER_WEB, exporter_files
+from deploy.operations.contacts import EXCLUSIVE, contact_files, contacts_of, readable
 from deploy.operations.inventory_copy import FOLDER, inventory_files
 from deploy.operations.kit import HOME, installed
 from deploy.operations.mirror_role import MIRROR_PACKAGES
-from deploy.operations.monitoring import RESTART, VALID, daemon_files, generated_settings
+from deploy.operations.monitoring import RESTART, VALID, daemon_files, generated_settings, settings_options
 from deploy.operations.names import name_service
 from deploy.operations.services import ACCOUNT, EXPORTER, TIMERS, account_files, ssh_files, unit_files
 from deploy.operations.storage import STORAGE_PACKAGES, storage
@@ -45,6 +46,7 @@ def operations() -> None:
     """Packages, the kit, inventory and keys, name service, monitoring, and the services that run it all."""
     folder = cast(Path, host.data.get("inventory_folder"))
     city = deployed_city(folder)
+    contacts = contacts_of(folder, city)
     wheelhouse = make_wheelhouse()
     inventory = inventory_files(folder, city.layout.management)
     debian_packages(name="packages", names=PACKAGES, without_starting=True)
@@ -61,7 +63,14 @@ def operations() -> None:
         exclusive=[f"{FOLDER}/*"],
         validate=[f"{HOME}/bin/jizuo inventory validate {{root}}/etc/jizuo/inventory"],
     )
-    files(name="keys of the checks", wanted=state_files(cast(Path, host.data.get("state_folder"))))
+    files(
+        name="keys of the checks, secrets of contacts",
+        wanted=[
+            *state_files(cast(Path, host.data.get("state_folder"))),
+            *contact_files(secret_store(), folder, contacts),
+        ],
+        exclusive=EXCLUSIVE,
+    )
     name_service(here(), build_plan(city))
     storage()
     files(
@@ -73,8 +82,8 @@ def operations() -> None:
     generated_settings(
         name="monitoring settings",
         made_from=digest(wheelhouse.release, inventory),
-        node=host.name,
-        province=here().monitoring_province,
+        options=settings_options(here()),
+        validate=readable(contacts),
     )
     files(
         name="services of the kit",

@@ -17,6 +17,8 @@ from deploy.here import all_hosts, here, secret_store
 from deploy.hoststate.files import files
 from deploy.hoststate.packages import debian_packages
 from deploy.hoststate.units import units
+from deploy.operations.contacts import EXCLUSIVE as SECRETS
+from deploy.operations.contacts import contact_files, contacts_of, readable
 from deploy.operations.monitoring import RESTART, VALID, daemon_files
 from deploy.pyinfra_inventory import deployed_city
 from deploy.watch.configuration import EXCLUSIVE, settings
@@ -29,6 +31,8 @@ PACKAGES = ("prometheus", "prometheus-alertmanager")
 def watch() -> None:
     """Prometheus and Alertmanager, their settings checked by their own tools before they take effect."""
     folder = cast(Path, host.data.get("inventory_folder"))
+    city = deployed_city(folder)
+    contacts = contacts_of(folder, city)
     debian_packages(name="monitoring packages", names=PACKAGES, without_starting=True)
     files(
         name="monitoring daemons",
@@ -38,20 +42,19 @@ def watch() -> None:
     )
     files(
         name="monitoring settings",
-        wanted=settings(
-            folder,
-            deployed_city(folder).layout.management,
-            here().name,
-            province=here().monitoring_province,
-        ),
+        wanted=[
+            *settings(folder, city.layout.management, here()),
+            *contact_files(secret_store(), folder, contacts),
+        ],
         validate=[
             "promtool check config {root}/etc/prometheus/prometheus.yml >/dev/null",
             "amtool check-config {/etc/prometheus/alertmanager.yml} >/dev/null",
+            *readable(contacts),
         ],
         activate=[
             f"! systemctl is-active -q {unit} || systemctl reload {unit}"
             for unit in ("prometheus", "prometheus-alertmanager")
         ],
-        exclusive=EXCLUSIVE,
+        exclusive=[*EXCLUSIVE, *SECRETS],
     )
     units(name="monitoring services", running=["prometheus.service", "prometheus-alertmanager.service"])

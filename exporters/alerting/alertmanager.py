@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporters.alerting.contacts import Contact, Contacts, MailServer
 from exporters.alerting.inhibition import inhibit_rules, read_inhibitions
+from inventories.contacts import Contact, Contacts, MailServer, path_of
 
 #: How soon a new group of alerts is told, and how often it is told again while it holds, by severity.
 _PACE = {
@@ -42,7 +42,7 @@ def alertmanager_config(contacts: Contacts) -> dict[str, Any]:
             **_PACE["warning"],
             "routes": routes,
         },
-        "receivers": [_receiver(name, contact) for name, contact in named.items()],
+        "receivers": [_receiver(name, contact, contacts.mail) for name, contact in named.items()],
         "inhibit_rules": inhibit_rules(read_inhibitions()),
     }
 
@@ -63,12 +63,12 @@ def _global(server: MailServer) -> dict[str, Any]:
     if server.username:
         found |= {
             "smtp_auth_username": server.username,
-            "smtp_auth_password_file": server.password_file,
+            "smtp_auth_password_file": path_of(server.password_file),
         }
     return found
 
 
-def _receiver(name: str, contact: Contact) -> dict[str, Any]:
+def _receiver(name: str, contact: Contact, server: MailServer | None) -> dict[str, Any]:
     receiver: dict[str, Any] = {"name": name}
     if contact.webhook:
         receiver["webhook_configs"] = [_webhook(contact)]
@@ -80,6 +80,8 @@ def _receiver(name: str, contact: Contact) -> dict[str, Any]:
                 "headers": {"Subject": _SUBJECT},
                 "html": "",
                 "text": _TEXT,
+                # of each receiver: Alertmanager 0.25 has no such setting for all
+                **({"tls_config": {"ca_file": path_of(server.ca)}} if server and server.ca else {}),
             }
             for address in contact.mail
         ]
@@ -90,9 +92,9 @@ def _webhook(contact: Contact) -> dict[str, Any]:
     webhook: dict[str, Any] = {"url": contact.webhook, "send_resolved": True}
     http: dict[str, Any] = {}
     if contact.webhook_ca:
-        http["tls_config"] = {"ca_file": contact.webhook_ca}
+        http["tls_config"] = {"ca_file": path_of(contact.webhook_ca)}
     if contact.webhook_token_file:
-        http["authorization"] = {"credentials_file": contact.webhook_token_file}
+        http["authorization"] = {"credentials_file": path_of(contact.webhook_token_file)}
     return webhook | {"http_config": http} if http else webhook
 
 
@@ -101,7 +103,8 @@ _SUBJECT = (
     "{{ .CommonLabels.alertname }} 共{{ len .Alerts }}项"
 )
 _TEXT = """{{ range .Alerts }}{{ if eq .Status "firing" }}【告警】{{ else }}【恢复】{{ end }}{{ .Annotations.summary }}
-级别：{{ .Labels.severity }}　责任单位：{{ .Labels.owner }}　开始：{{ .StartsAt.Local.Format "2006-01-02 15:04:05" }}
+级别：{{ .Labels.severity }}　责任单位：{{ or .Labels.owner_name .Labels.owner }}
+开始：{{ .StartsAt.Local.Format "2006-01-02 15:04:05" }}
 {{ .Annotations.description }}
 处置：{{ .Annotations.action }}
 手册：{{ .Annotations.runbook_url }}

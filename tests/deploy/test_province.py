@@ -38,10 +38,12 @@ def test_what_the_province_gave_reaches_the_hosts_and_shows_nowhere_else(
     city = FakeCity(tmp_path / "state", monkeypatch)
     secrets = tmp_path / "state" / "secrets"
     secrets.mkdir(parents=True, exist_ok=True)
-    with pytest.raises(StateError, match=r"province-authority\.pem: there is none; put the certificate"):
+    with pytest.raises(
+        StateError, match=r"province-authority\.pem is not there, and \[monitoring\.province\] of city\.toml"
+    ):
         pyinfra_groups(writing)
     (secrets / "province-authority.pem").write_text("-----BEGIN CERTIFICATE-----\n")
-    with pytest.raises(StateError, match="province-password: there is none; put the city's password"):
+    with pytest.raises(StateError, match="province-password is not there, and \[monitoring\.province\]"):
         pyinfra_groups(writing, dry=True)
     (secrets / "province-password").write_text(SECRET)
     city.run(role.watch, "offsite-1", inventory=writing)

@@ -36,6 +36,7 @@ from exporters.web.server import WebServer
 from inventories.load import load_city
 from inventories.plan import build_plan
 from inventories.records import Family
+from tests.exporters.alertmanagers import Receiver
 from tests.exporters.chromium import Browser
 
 #: Nodes whose addresses exist in the test's network, by family; all others are dead.
@@ -204,6 +205,14 @@ def drill() -> Callable[..., DrillRecord]:
         return DrillRecord(**fields | given)
 
     return make
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
 
 
 class Namespace:

@@ -23,6 +23,10 @@ def mutated(rule: dict[str, Any], step: int) -> Iterator[dict[str, Any]]:
     """The rule with one thing wrong at a time; `step` is the minutes between evaluations of its unit tests."""
     for expression in sorted(set(_expressions(rule["expr"])) - {rule["expr"]}):
         yield {**rule, "expr": expression}
+    # One that never holds, and one that holds on everything: of some rules no part can be wrong by itself.
+    yield {**rule, "expr": f"({rule['expr']}) and on () (vector(0) == 1)"}
+    if "vector" not in rule["expr"]:
+        yield {**rule, "expr": f"({rule['expr']}) or vector(1)"}
     minutes = int(rule.get("for", "0m").removesuffix("m"))
     if minutes and step == 1:  # a coarser step does not see a minute
         yield {name: value for name, value in rule.items() if name != "for"}

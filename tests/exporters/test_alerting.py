@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
 from exporters.alerting.alertmanager import alertmanager_config
 from exporters.alerting.burn_rate import ObjectivesError, read_objectives
-from exporters.alerting.contacts import Contact, Contacts, ContactsError, read_contacts
 from exporters.alerting.inhibition import read_inhibitions
-from exporters.alerting.owners import network_owner, owner_relabeling
 from exporters.prometheus import rule_documents, with_runbooks
 from exporters.runbooks.pages import HEADINGS, runbook_page, sources
+from inventories.contacts import Contact, Contacts, ContactsError, read_contacts
 from inventories.load import load_city
 from inventories.monitoring import cluster_arguments
+from tests.exporters.alertmanagers import Alertmanager, Receiver, wait_until
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "inventories" / "lab"
@@ -45,111 +37,6 @@ ALERTS = {
 GROUPS = {"drill", "exporter", "inventory", "policy"}
 
 
-class Receiver:
-    """A webhook that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, dict[str, str]]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.told += [(self.path, alert["labels"]) for alert in body["alerts"]]
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def names(self, path: str = "/operations") -> list[str]:
-        return sorted(labels["alertname"] for to, labels in self.told if to == path)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-def program() -> list[str]:
-    """The command of Alertmanager. Debian's looks for its templates below /usr/share, wherever it was unpacked itself:
-    where they are not there, it gets a view of the file system in which they are.
-    """
-    found = shutil.which("prometheus-alertmanager")
-    assert found, "prometheus-alertmanager is not on the PATH"
-    if Path("/usr/share/prometheus/alertmanager/default.tmpl").is_file():
-        return [found]
-    if os.geteuid() != 0:
-        pytest.skip("a view of the file system of its own needs root")
-    layers = f"lowerdir={Path(found).resolve().parents[1] / 'share'}:/usr/share"
-    mounted = f'mount -t overlay overlay -o {layers} /usr/share && exec "$@"'
-    return ["unshare", "--mount", "--", "sh", "-c", mounted, "sh", found]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
-class Alertmanager:
-    """A real one; its groups wait a second in place of minutes, all else is as the kit writes it."""
-
-    def __init__(self, folder: Path, contacts: Contacts) -> None:
-        config = alertmanager_config(contacts)
-        _hurry(config["route"])
-        (folder / "alertmanager.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
-        self.url = f"http://127.0.0.1:{free_port()}"
-        command = [
-            *program(),
-            f"--config.file={folder}/alertmanager.yml",
-            f"--storage.path={folder}/data",
-            f"--web.listen-address={self.url.removeprefix('http://')}",
-            *cluster_arguments({"ops-1": "127.0.0.1"}, "ops-1"),
-            "--log.level=error",
-        ]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE)
-        end = time.monotonic() + 60
-        while not self._ready():
-            assert time.monotonic() < end and self.process.poll() is None
-            time.sleep(0.1)
-
-    def _ready(self) -> bool:
-        try:
-            with urlopen(f"{self.url}/-/ready", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def post(self, *alerts: dict[str, str]) -> None:
-        body = json.dumps([{"labels": alert} for alert in alerts]).encode()
-        request = Request(f"{self.url}/api/v2/alerts", body, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=20) as answer:
-            assert answer.status == 200
-
-    def states(self) -> dict[str, str]:
-        with urlopen(f"{self.url}/api/v2/alerts", timeout=20) as answer:
-            return {
-                " ".join(alert["labels"][name] for name in ("alertname", "family", "place")): alert["status"][
-                    "state"
-                ]
-                for alert in json.loads(answer.read())
-            }
-
-
-def _hurry(route: dict[str, Any]) -> None:
-    route |= {"group_wait": "1s", "group_interval": "1s"}
-    for below in route.get("routes", []):
-        _hurry(below)
-
-
 @pytest.fixture
 def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
     contacts = Contacts(
@@ -159,8 +46,7 @@ def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
     )
     started = Alertmanager(tmp_path, contacts)
     yield started
-    started.process.terminate()
-    started.process.communicate(timeout=30)
+    started.stop()
 
 
 def alert(name: str, family: str = "ipv4", **labels: str) -> dict[str, str]:
@@ -240,13 +126,6 @@ def test_an_owner_is_told_of_its_own_and_operations_of_all(
     assert receiver.names("/watchdog") == ["Watchdog"]
 
 
-def wait_until(condition: Any, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 def settle(alertmanager: Alertmanager) -> None:
     """Until every group had its turn: Alertmanager has looked at each alert, and a group's interval went by twice."""
     wait_until(lambda: "unprocessed" not in alertmanager.states().values())
@@ -322,6 +201,9 @@ mail = ["it@health.yichun.example", "duty@health.yichun.example"]
         ('[operations]\nmail = ["a@b"]', "no server"),
         ('[mail]\nsmarthost="x:25"\nsender="a@b"\nusername="u"', "password_file"),
         ('[operations]\nwebhook = "ftp://x"', "webhook"),
+        ('[mail]\nsmarthost="[2001:db8::25]:25"\nsender="a@b"', "server's name"),
+        ('[watchdog]\nwebhook_ca="one"\n[operations]\nwebhook_token_file="one"', "one file"),
+        ('[operations]\nwebhook_token_file="../one"', "webhook_token_file"),
         ('[mail]\nsmarthost="x:25"\nsender="a@b"\npassword="secret"', "password"),
     ],
 )
@@ -350,22 +232,6 @@ def test_two_alertmanagers_name_each_other_and_one_opens_no_port() -> None:
         "--cluster.peer=[2001:db8::1]:9094",
     ]
     assert cluster_arguments({"ops-1": "192.0.2.1"}, "ops-1") == ["--cluster.listen-address="]
-
-
-def test_an_alert_has_the_owner_that_the_inventory_names() -> None:
-    rules = owner_relabeling(load_city(LAB))
-
-    def owner(**labels: str) -> str:
-        for rule in rules:  # as Prometheus does it: the regular expression matches the whole value
-            if re.fullmatch(rule["regex"], labels.get(rule["source_labels"][0], "")):
-                labels["owner"] = rule["replacement"]
-        return labels["owner"]
-
-    assert owner(subject="yichun-gov-service-net") == "approval-bureau"
-    assert owner(subject="collab-office") == "data-bureau"
-    assert owner(policy="gov-service", node="cloud-1") == "approval-bureau"
-    assert owner(county="360902") == network_owner(load_city(LAB)) == "data-bureau"
-    assert owner(subject="yichun-gov-service-net-2") == "data-bureau"
 
 
 def test_every_alert_has_a_runbook_and_its_address() -> None:

@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
-import math
-import subprocess
-import zlib
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
-from prometheus_client.exposition import generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 
 from checks.availability.icmp import Tally
 from checks.availability.outcome import Outcome, Reason
 from checks.availability.run import Probed
 from checks.availability.targets import Kind, Target, unprobed_of
-from checks.backup.figures import JOB_FIGURES, REPOSITORY_FIGURES
-from checks.record import Record, Status, timestamp, write_records
-from checks.security.controls import load_controls
+from checks.record import Status, timestamp, write_records
 from exporters.collectors.availability import Cycle, Totals, availability_metrics, unprobed_metrics
 from exporters.collectors.backup import backup_metrics
-from exporters.collectors.health import health_metrics, process_metrics
+from exporters.collectors.health import health_metrics
 from exporters.collectors.inventory import coverage_metrics, inventory_metrics
-from exporters.collectors.security import security_metrics
 from exporters.deploys import deploy_metrics, parse_deploy
 from exporters.drift import drift_metrics, parse_drift
-from exporters.exposition import (
-    CONTENT_TYPE_OPENMETRICS,
-    CONTENT_TYPE_TEXT,
-    Exposition,
-    Family,
-    Part,
-    Series,
-    label_text,
-)
 from exporters.places import places
 from exporters.probing import ProbeLoop
 from exporters.readings import Reading, Trouble, epoch_seconds
@@ -54,54 +28,14 @@ from exporters.web.server import ReloadState
 from inventories.load import load_city
 from inventories.records import City
 from inventories.records import Family as AddressFamily
+from tests.exporters.families import AT, names, record, samples, value
 
 LAB = Path(__file__).parents[2] / "inventories" / "lab"
-Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
 @pytest.fixture(scope="module")
 def city() -> City:
     return load_city(LAB)
-
-
-def as_metrics(families: Iterable[Family]) -> list[Metric]:
-    """The families as prometheus-client has them; what is rendered here is read by its own parser."""
-    return [
-        parsed
-        for family in families
-        for parsed in (
-            [family]
-            if isinstance(family, Metric)
-            else parse_openmetrics((Part([family]).plain[CONTENT_TYPE_OPENMETRICS] + b"# EOF\n").decode())
-        )
-    ]
-
-
-def samples(families: Iterable[Family]) -> dict[Sample, float]:
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in as_metrics(families)
-        for sample in family.samples
-    }
-
-
-def value(found: dict[Sample, float], name: str, /, **labels: str) -> float:
-    wanted = frozenset(labels.items())
-    hits = [number for (sample, held), number in found.items() if sample == name and wanted <= held]
-    assert len(hits) == 1, f"{name}{labels}: {hits}"
-    return hits[0]
-
-
-def names(found: dict[Sample, float], name: str) -> list[dict[str, str]]:
-    return [dict(held) for sample, held in found if sample == name]
-
-
-def record(subject: str, check: str, status: Status, value: float | str | None = None, **more: Any) -> Record:
-    fields = {"family": "none", "at": "2026-11-23T08:00:00.000+08:00", "evidence": "", "reason": ""}
-    return Record(subject=subject, check=check, status=status, value=value, **{**fields, **more})
-
-
-AT = epoch_seconds("2026-11-23T08:00:00.000+08:00")
 
 
 # Availability: real probes of real servers on loopback.
@@ -370,176 +304,6 @@ def test_drift_shows_by_host_and_role_and_nothing_of_a_host_that_was_not_read(tm
     assert states == {"well": 1, "drifted": 1, "unread": 1}
     assert value(found, "jizuo_drift_check_timestamp_seconds") == AT
     assert parse_drift([]).value is None
-
-
-# The exposition.
-
-
-def all_families(city: City) -> dict[str, list[Family]]:
-    """Every family that is exposed, with awkward values in it."""
-    records = [
-        record("core-a", "icmp", Status.PASS, 0.00123, family="ipv4"),
-        record("core-a", "icmp", Status.FAIL, None, family="ipv6", reason="timeout"),
-        record('a"b\\c\nd', "http://[::1]/?q=中文", Status.FAIL, None, family="ipv6", reason="reset"),
-    ]
-    totals = {("core-a", "icmp", "ipv4"): Totals(3, 1, 1234567.5, 9, 4)}
-    readings = {"backup": Reading[object](), "security": Reading[object]({}, AT, AT, 0.1, None)}
-    jobs = [
-        record("gov-service@cloud-1", check, Status.PASS, 600.0)
-        for check in (
-            "backup",
-            "backup-last-run",
-            "backup-copy:x",
-            "repository-check:x",
-            "restore-test:x",
-            *JOB_FIGURES,
-            *(f"{figure}:x" for figure in REPOSITORY_FIGURES),
-        )
-    ]
-    controls = [record("cloud-1", "L3-CES1-01", Status.PASS, "compliant")]
-    return {
-        "inventory": inventory_metrics(city, places(city)),
-        "coverage": coverage_metrics(city, records),
-        "availability": availability_metrics(Cycle(records, totals, AT, 1.5, 30, 7), places(city)),
-        "excluded": unprobed_metrics(unprobed_of(city)),
-        "backup": backup_metrics(city, jobs),
-        "security": security_metrics(controls, load_controls()),
-        "health": health_metrics(readings, ReloadState(True, AT)),
-        "process": process_metrics(),
-    }
-
-
-class Whole:
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = list(families)
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families
-
-
-def test_the_body_is_what_prometheus_client_itself_would_say(city: City) -> None:
-    parts = all_families(city)
-    exposition = Exposition()
-    for name, families in parts.items():
-        exposition.replace(name, families)
-    exposition.publish()
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Whole(as_metrics(family for families in parts.values() for family in families)))  # type: ignore[arg-type]
-    text = exposition.body("text/plain;version=0.0.4")
-    assert text.plain == generate_latest(registry)
-    assert text.content_type == CONTENT_TYPE_TEXT
-    assert gzip.decompress(text.gzipped) == text.plain
-    opened = exposition.body("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")
-    assert opened.plain == generate_openmetrics(registry)  # type: ignore[no-untyped-call]
-    assert opened.content_type == CONTENT_TYPE_OPENMETRICS
-    assert gzip.decompress(opened.gzipped) == opened.plain
-    assert b"_created" not in opened.plain + text.plain
-    parsed = samples(text_string_to_metric_families(text.plain.decode()))
-    assert parsed == samples(parse_openmetrics(opened.plain.decode()))
-    assert value(parsed, "jizuo_probe_success", subject='a"b\\c\nd') == 0
-
-
-NUMBERS = [0.0, -0.0, 1, 0.1, 123456, 999999.5, 1e6, 1234567, 1.5e21, 1e-9, -1234567.25, math.inf, -math.inf]
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.dictionaries(st.sampled_from(["a", "b", "zone", "subject"]), st.text(max_size=12), max_size=3),
-            st.sampled_from([*NUMBERS, math.nan]) | st.floats(),
-        ),
-        max_size=6,
-    ),
-    st.text(max_size=20),
-)
-def test_many_series_are_written_as_prometheus_client_writes_them(
-    rows: list[tuple[dict[str, str], float]], documentation: str
-) -> None:
-    for kind, family in (
-        ("gauge", Metric("jizuo_x", documentation, "gauge")),
-        ("counter", Metric("jizuo_x", documentation, "counter")),
-        ("info", Metric("jizuo_x", documentation, "info")),
-    ):
-        suffix = {"gauge": "", "counter": "_total", "info": "_info"}[kind]
-        for labels, number in rows:
-            family.add_sample("jizuo_x" + suffix, labels, number)
-        ours = Part(
-            [Series(kind, "jizuo_x", documentation, [(label_text(held), number) for held, number in rows])]
-        )  # type: ignore[arg-type]
-        registry = Whole([family])
-        assert ours.plain[CONTENT_TYPE_TEXT] == generate_latest(registry)  # type: ignore[arg-type]
-        assert ours.plain[CONTENT_TYPE_OPENMETRICS] + b"# EOF\n" == generate_openmetrics(registry)  # type: ignore[no-untyped-call]
-
-
-def test_the_compressed_parts_are_one_gzip_file() -> None:
-    exposition = Exposition()
-    for number in range(5):
-        rows = [(label_text({"row": f"{row}"}), row * 0.7) for row in range(number * 3000)]
-        exposition.replace(f"{number}", [Series("gauge", f"jizuo_{number}", "x", rows)])
-    exposition.publish()
-    for accept in ("text/plain", "application/openmetrics-text"):
-        body = exposition.body(accept)
-        done = subprocess.run(["gzip", "-dc"], input=body.gzipped, capture_output=True, check=False)
-        assert (done.returncode, done.stderr) == (0, b""), "gzip itself warns of what follows a file's end"
-        assert done.stdout == body.plain
-        inflator = zlib.decompressobj(31)  # one member, as a reader without support for several reads it
-        assert inflator.decompress(body.gzipped) == body.plain
-        assert inflator.eof and not inflator.unused_data
-        assert len(body.gzipped) < len(body.plain) / 4
-
-
-def test_promtool_has_nothing_to_remark(city: City) -> None:
-    exposition = Exposition()
-    for name, families in all_families(city).items():
-        exposition.replace(name, families)
-    exposition.publish()
-    done = subprocess.run(
-        ["promtool", "check", "metrics"], input=exposition.body("").plain, capture_output=True, check=False
-    )
-    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
-
-
-@pytest.mark.parametrize(
-    ("accept", "openmetrics"),
-    [
-        ("", False),
-        ("*/*", False),
-        ("text/plain", False),
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", True),
-        ("application/openmetrics-text", True),
-        ("application/openmetrics-text;version=2.0.0", False),
-        ("text/plain;q=0.9,application/openmetrics-text;version=1.0.0;q=0.4", False),
-        ("application/openmetrics-text;version=1.0.0;q=0", False),
-        # Prometheus 2.42's own header
-        (
-            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-            "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-            True,
-        ),
-    ],
-)
-def test_the_format_is_what_the_scraper_asks_for(accept: str, openmetrics: bool) -> None:
-    exposition = Exposition()
-    exposition.replace("one", [GaugeMetricFamily("jizuo_one", "One.", value=1)])
-    exposition.publish()
-    assert exposition.body(accept).plain.endswith(b"# EOF\n") is openmetrics
-
-
-def test_two_collectors_cannot_expose_one_family() -> None:
-    exposition = Exposition()
-    exposition.replace("one", [GaugeMetricFamily("jizuo_one", "One.", value=1)])
-    with pytest.raises(ValueError, match="two and one both expose jizuo_one"):
-        exposition.replace("two", [InfoMetricFamily("jizuo_one", "One.", value={"a": "b"})])
-    with pytest.raises(ValueError, match="two families are called jizuo_two"):
-        exposition.replace("two", [CounterMetricFamily("jizuo_two", "x", value=1)] * 2)
-
-
-def test_what_is_not_published_is_not_served() -> None:
-    exposition = Exposition()
-    exposition.replace("one", [GaugeMetricFamily("jizuo_one", "One.", value=1)])
-    assert exposition.body("").plain == b""
-    exposition.publish()
-    assert b"jizuo_one 1.0" in exposition.body("").plain
 
 
 def test_a_collector_in_trouble_says_which(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from exporters.access import Access
-from exporters.alerting.contacts import Contact, Contacts
 from exporters.prometheus import RULES, NodeError, Settings, files_of, paced
 from exporters.write_files import differing, write_files
+from inventories.contacts import Contact, Contacts
 from inventories.load import load_city
 from inventories.plan import build_plan
 from inventories.records import Family, NodeRole

@@ -24,7 +24,7 @@ from exporters.status import words
 from exporters.status.page import render
 from exporters.status.words import zone_of
 from inventories.load import load_city
-from tests.exporters.chromium import CONTRAST, FOCUSED, OVERFLOW, Browser
+from tests.exporters.chromium import CONTRAST, DRAWN_CONTRAST, FOCUSED, OVERFLOW, Browser
 from tests.exporters.status_data import NOW, ROOT, job, probes, reading, snapshot
 
 
@@ -183,11 +183,16 @@ def test_every_page_fits_a_laptop_and_a_wall(
         address = yichun_pages(path)
         for width, height in ((1366, 768), (3840, 2160)):
             browser.open(address, width, height)
-            browser.picture(tmp_path / f"{path.replace('/', '-') or 'index'}-{width}.png")
+            shown = browser.picture(tmp_path / f"{path.replace('/', '-') or 'index'}-{width}.png")
+            assert (shown["width"], shown["height"]) == (width, height)
+            assert shown["seen"] >= 2 and shown["blank"] == [], (path, shown)
             assert browser.ask(OVERFLOW) == [], path
             contrast = browser.ask(CONTRAST)
             assert contrast["seen"] > 15, path
             assert contrast["low"] == [], path
+            drawn = browser.ask(DRAWN_CONTRAST)
+            assert (drawn["low"], drawn["unclear"]) == ([], []), path
+            assert path or drawn["seen"] >= 3 * 60  # the map's words
     browser.open(yichun_pages(""), 3840, 2160)
     for section in ("verdict", "failures", "map"):  # a wall is not scrolled
         bottom = browser.ask(f"document.querySelector('#{section}').getBoundingClientRect().bottom")

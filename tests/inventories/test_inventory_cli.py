@@ -379,7 +379,7 @@ def test_the_reference_page_holds_every_key_with_its_default() -> None:
     assert re.search(r"^\| `method` \|.*\| `dump` \|", page, re.MULTILINE)
     everything = run("columns", "--format", "markdown").stdout
     assert all(f"# {file}\n" in everything for file in ("divisions.csv", "city.toml", "policy.toml"))
-    assert "```csv\nid,name\ndata-bureau,市数据局\n```" in everything
+    assert "```csv\nid,name,network_of\ndata-bureau,市数据局,360902\n```" in everything
 
 
 def test_the_example_of_backups_holds_every_key_and_is_right(small_city: Path) -> None:
