@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from deploy.login.files import ALERTMANAGER_WEB, EXPORTER_WEB, PROMETHEUS_WEB, exporter_files, watching_files
-from deploy.operations.monitoring import generate_script
+from deploy.operations.monitoring import generate_script, settings_options
 from deploy.pyinfra_inventory import pyinfra_groups
 from deploy.secrets import SecretStore, StateError
 from deploy.watch import role
@@ -43,7 +43,7 @@ def test_what_the_province_gave_reaches_the_hosts_and_shows_nowhere_else(
     ):
         pyinfra_groups(writing)
     (secrets / "province-authority.pem").write_text("-----BEGIN CERTIFICATE-----\n")
-    with pytest.raises(StateError, match="province-password is not there, and \[monitoring\.province\]"):
+    with pytest.raises(StateError, match=r"province-password is not there, and \[monitoring\.province\]"):
         pyinfra_groups(writing, dry=True)
     (secrets / "province-password").write_text(SECRET)
     city.run(role.watch, "offsite-1", inventory=writing)
@@ -62,8 +62,11 @@ def test_what_the_province_gave_reaches_the_hosts_and_shows_nowhere_else(
 
 
 def test_the_operations_node_generates_its_settings_with_these_files() -> None:
-    assert f"--province-password-file={PROVINCE_PASSWORD}" in generate_script("0" * 64, "ops-1", True)
-    assert "province" not in generate_script("0" * 64, "ops-1", False)
+    alone: HostData = dict(pyinfra_groups(LAB)["operations"])["ops-1"]["city"]
+    writing = msgspec.structs.replace(alone, monitoring_province=True)
+    wanted = f"--province-password-file={PROVINCE_PASSWORD}"
+    assert wanted in generate_script("0" * 64, settings_options(writing))
+    assert "province" not in generate_script("0" * 64, settings_options(alone))
 
 
 def test_the_province_may_log_in_at_prometheus_where_the_city_says_so(tmp_path: Path) -> None:
