@@ -155,6 +155,7 @@ def job_files(
         "paths": [*job.paths, *([dumps] if dumped else [])],
         "dumps": [{**dump_entry(one), "file": f"{dumps}/{dump_entry(one)['file']}"} for one in dumped],
         "exclude": job.exclude,
+        "may_be_empty": job.may_be_empty,
         "rpo_seconds": job.rpo,
         "window": job.window,
         "verify": {

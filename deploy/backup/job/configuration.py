@@ -56,7 +56,7 @@ class Configuration(NamedTuple):
     """One policy on one client; the first repository is the primary one, the others are copies.
 
     `window` is the part of the day in which a run of the timer may begin, `HH:MM-HH:MM` in the unit's time zone
-    (the end may be on the next day); empty for any time.
+    (the end may be on the next day); empty for any time. `may_be_empty` are folders that need not hold a file.
     """
 
     policy: str
@@ -69,6 +69,7 @@ class Configuration(NamedTuple):
     ca_file: str
     repositories: tuple[RepositoryPlace, ...]
     dumps: tuple[Dump, ...] = ()
+    may_be_empty: tuple[str, ...] = ()
 
     @property
     def primary(self) -> RepositoryPlace:
@@ -122,6 +123,7 @@ def _configuration(content: dict[str, Any]) -> Configuration:
         ca_file=content["ca_file"],
         repositories=repositories,
         dumps=_dumps(content),
+        may_be_empty=tuple(content.get("may_be_empty", ())),
     )
 
 

@@ -54,9 +54,9 @@ def take(dumps: Sequence[Dump]) -> None:
                 os.unlink(scratch)
 
 
-def files_of(dumps: Sequence[Dump]) -> set[bytes]:
-    """What dumps leave: no source of the policy's own, so that these alone are no backup of it."""
-    return {os.fsencode(dump.file + end) for dump in dumps for end in ("", ANSWERS)}
+def folders_of(dumps: Sequence[Dump]) -> set[str]:
+    """Where dumps are left: no source of the policy's own."""
+    return {os.path.dirname(dump.file) for dump in dumps}
 
 
 def prove(dump: Dump, restored: str, folder: str) -> int:
