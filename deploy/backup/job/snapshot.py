@@ -31,6 +31,7 @@ def back_up(run: Running) -> str:
     for place in run.configuration.repositories:
         known = run.known(place)
         # A run that ends between snapshot and copy, however it ends, leaves a copy that lacks one.
+        run.before[place.node] = known["snapshot"]
         run.whole[place.node], known["whole"], known["backup"] = known["whole"], False, None
     run.state.write()
     run.told(step, began, "backup", lambda one: _anywhere(run, one, began))
