@@ -141,7 +141,11 @@ def restore(
     if wish.dry:
         return {**told, "files": len(wanted), "total_bytes": sum(wanted), "free_bytes": free, "exists": there}
     if sum(wanted) > free and not sampled:
-        raise JobError("disk_full", f"{target} has room for {free} bytes and the data take {sum(wanted)}")
+        # restic 0.14 writes the holes of sparse files as zeros: what counts is what the files' sizes say.
+        raise JobError(
+            "disk_full",
+            f"{target} has room for {free} bytes and the data take {sum(wanted)}, holes of sparse files included",
+        )
     parent, name = os.path.split(target)
     stage = os.path.join(parent, ".restore-" + name)
     os.makedirs(parent, exist_ok=True)
