@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -41,6 +43,8 @@ class Verification(NamedTuple):
 class Dump(NamedTuple):
     """A database, and how its engine's own tool dumps it; `{file}` in the command is where to.
 
+    `environment` are the tool's own variables: where it is, its libraries, its home with a login.
+
     `file` is the whole path of the dump; `tested` says whether the kit's tests ran this tool on the product.
     """
 
@@ -50,6 +54,7 @@ class Dump(NamedTuple):
     tested: bool
     file: str
     command: tuple[str, ...]
+    environment: Mapping[str, str] = MappingProxyType({})
 
 
 class Configuration(NamedTuple):
