@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import filecmp
 import json
 import os
@@ -9,8 +10,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from checks.backup.restore_cli import Place, Request
+from deploy.backup.job.restore import Wish, add_arguments, wish_of
+from inventories.load import load_city
 from tests.deploy.backup.conftest import POLICY, Client, edit_verification, restic, without_copy
 from tests.deploy.backup.test_job_disks_and_clocks import small_disk
+from tests.deploy.fake_hosts import LAB
 
 
 def restore(client: Client, *arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -114,6 +119,20 @@ def test_a_path_as_long_as_one_can_be_that_is_restored_beside_another(client: Cl
 
 def bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_a_person_asks_of_the_command_is_what_the_job_is_told() -> None:
+    request = Request(
+        policy=load_city(LAB).backups[POLICY], node="cloud-1", repository="backup-1", places=(), snapshot="",
+        at="2026-08-01T09:30:00+08:00", overwrite=True, accept_differing=True,
+    )  # fmt: skip
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    wish = wish_of(parser.parse_args(request.arguments(Place("/srv/a", "/srv/b"), dry=True)))
+    assert wish == Wish(
+        node="backup-1", path="/srv/a", target="/srv/b", at=request.at, dry=True, overwrite=True,
+        accept_differing=True, sample_files=20,
+    )  # fmt: skip
 
 
 def test_dry_tells_what_would_be_restored_and_changes_nothing(client: Client, tmp_path: Path) -> None:
