@@ -97,6 +97,7 @@ class BackupJob(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     paths: tuple[str, ...]
     exclude: tuple[str, ...]
+    may_be_empty: tuple[str, ...]
     schedule: str
     rpo: int
     repository: str
@@ -373,6 +374,7 @@ def _jobs(city: City, node: Node) -> list[BackupJob]:
             policy=policy.id,
             paths=policy.paths,
             exclude=policy.exclude,
+            may_be_empty=policy.may_be_empty,
             schedule=policy.schedule,
             rpo=policy.rpo,
             repository=policy.repository,

@@ -41,6 +41,7 @@ class Request(msgspec.Struct, frozen=True):
     snapshot: str
     at: str
     overwrite: bool
+    accept_differing: bool
 
     def arguments(self, place: Place, *, dry: bool) -> list[str]:
         """The arguments of the program on the node."""
@@ -49,6 +50,7 @@ class Request(msgspec.Struct, frozen=True):
         found += ["--at", self.at] if self.at else []
         found += ["--dry"] if dry else []
         found += ["--overwrite"] if self.overwrite else []
+        found += ["--accept-differing"] if self.accept_differing else []
         return [*found, "--", self.policy.id, place.path]
 
 
@@ -89,6 +91,11 @@ and compared, or --dry shown; 1 not."""
 @click.option("--to", default="", metavar="FOLDER", help="Where to; new, or empty.")
 @click.option("--in-place", is_flag=True, help="To where the data were.")
 @click.option("--overwrite", is_flag=True, help="Move what is there aside; asks, unless --yes.")
+@click.option(
+    "--accept-differing",
+    is_flag=True,
+    help="Take files too whose content is not that of backup time; names them.",
+)
 @click.option("--dry", is_flag=True, help="Show what would be restored and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -104,6 +111,7 @@ def restore(
     to: str,
     in_place: bool,
     overwrite: bool,
+    accept_differing: bool,
     dry: bool,
     yes: bool,
     as_json: bool,
@@ -124,6 +132,7 @@ def restore(
         snapshot=snapshot,
         at=at,
         overwrite=overwrite,
+        accept_differing=accept_differing,
     )
     shell = acting_shell(reachable("restore"))
     zone = city.layout.time_zone
@@ -260,6 +269,9 @@ def _told(one: dict[str, Any]) -> str:
         parts.append(
             f"{one['changed']} files were written to while they were backed up: newer than the manifest"
         )
+    if one["mismatched"]:
+        some = ", ".join(one["first_mismatched"][:3])
+        parts.append(f"{one['mismatched']} files are NOT as the manifest of backup time has them: {some}")
     if one["not_in_snapshot"]:
         some = ", ".join(one["first_not_in_snapshot"][:3])
         parts.append(f"{one['not_in_snapshot']} files were never in the snapshot: {some}")

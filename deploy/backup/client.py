@@ -7,11 +7,11 @@ from pathlib import Path
 
 from deploy.backup.certificates import authority
 from deploy.backup.credentials import repository_password, repository_url
-from deploy.backup.databases.adapters import dump_entry
+from deploy.backup.databases.adapters import dump_entry, seen_paths
 from deploy.here import render
 from deploy.hoststate.files import File
 from deploy.secrets import SecretStore
-from inventories.backups.records import Engine, Method
+from inventories.backups.records import Method
 from inventories.hosts import BACKUP_PORT, BackupJob, HostData
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -69,8 +69,6 @@ SYSTEM_PATHS = (
     "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf",
     "/etc/ssl", "/etc/pki", CONFIGURATION,
 )  # fmt: skip
-#: What PostgreSQL's own tools read to find a cluster and its socket; not its data.
-DATABASE_PATHS = ("/etc/postgresql", "/etc/postgresql-common", "/run/postgresql", "/var/run/postgresql")
 #: What a job writes.
 WRITTEN_PATHS = ("/var/lib/jizuo/backup", "/var/cache/jizuo-backup")
 
@@ -80,12 +78,13 @@ def confinements(job: BackupJob, servers: dict[str, HostData]) -> list[File]:
 
     The job reads files whoever owns them; so that it reads those of its policy alone, nothing else is there.
     """
-    dumps = [one for one in job.databases if one.engine is Engine.POSTGRESQL and one.method is Method.DUMP]
+    engines = dict.fromkeys(one.engine for one in job.databases if one.method is Method.DUMP)
+    tools = [path for engine in engines for path in seen_paths(engine)]
     content = render(
         TEMPLATES / "jizuo-backup.confined.conf.j2",
         # A policy of the whole host hides nothing.
         whole_host="/" in job.paths,
-        read=[bind(path) for path in (*SYSTEM_PATHS, *(DATABASE_PATHS if dumps else ()), *job.paths)],
+        read=[bind(path) for path in (*SYSTEM_PATHS, *tools, *job.paths)],
         written=[bind(path) for path in WRITTEN_PATHS],
         addresses=[
             address for node in (job.repository, *job.copies) for address in servers[node].service.values()
@@ -155,6 +154,7 @@ def job_files(
         "paths": [*job.paths, *([dumps] if dumped else [])],
         "dumps": [{**dump_entry(one), "file": f"{dumps}/{dump_entry(one)['file']}"} for one in dumped],
         "exclude": job.exclude,
+        "may_be_empty": job.may_be_empty,
         "rpo_seconds": job.rpo,
         "window": job.window,
         "verify": {

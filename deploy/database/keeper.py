@@ -120,5 +120,6 @@ def _keeping(cluster: Cluster, window: str) -> str:
         "diff_every_seconds": DIFF_EVERY_DAYS * 86400,
         "window": window,
         "pgbackrest": "/usr/bin/pgbackrest",
+        "fulls": cluster.fulls,
     }
     return json.dumps(content, indent=1) + "\n"

@@ -90,6 +90,7 @@ class Verification(Record, frozen=True):
 class BackupPolicy(Record, frozen=True):
     """What is backed up, how often and to where, a table `[policy.ID]`.
 
+    `may_be_empty` are paths, or folders directly below one, that need not hold a file.
     `repository` and `copies` are nodes; `schedule` is a systemd calendar expression; `keep` is how many
     snapshots of each period are kept (`last`, `hourly`, `daily`, `weekly`, `monthly`, `yearly`; empty keeps
     all); `window` is the part of the day in which the timer's runs may begin; `bandwidth` what the job may
@@ -107,6 +108,7 @@ class BackupPolicy(Record, frozen=True):
     database: tuple[DatabaseBackup, ...] = ()
     copies: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    may_be_empty: tuple[str, ...] = ()
     keep: dict[str, int] = msgspec.field(default_factory=dict)
     window: Window | None = None
     bandwidth: Megabits = 0

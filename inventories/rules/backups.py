@@ -107,6 +107,12 @@ def _check_paths(draft: Draft, key: str, policy: BackupPolicy) -> None:
         if not path.startswith("/") or ".." in path.split("/"):
             what = f"path {shown(path)} is not absolute"
             draft.report(draft.backups, key, "paths", what, "write it from the root, without ..", number)
+    for number, path in enumerate(policy.may_be_empty):
+        if path not in policy.paths and path.rpartition("/")[0] not in policy.paths:
+            what = f"{shown(path)} is neither a path of the policy nor a folder directly below one"
+            draft.report(
+                draft.backups, key, "may_be_empty", what, f"below one of {', '.join(policy.paths)}", number
+            )
 
 
 def _check_databases(draft: Draft, key: str, policy: BackupPolicy) -> None:

@@ -176,6 +176,7 @@ CASES = [
     ),
     added(f"{NETWORK}[policy.network.verify]\nfiles = ▸0\n", "whole number from 1"),
     added(f'{NETWORK}[policy.network.verify]\n▸restor = "1d"\n', "did you mean 'restore'", "check, read_all"),
+    added(f'{NETWORK}may_be_empty = [▸"/srv/other"]\n', "neither a path of the policy", "below one of"),
     # Repositories.
     added("[repository.▸bakup-1]\n", "'bakup-1' is an unknown node", "did you mean 'backup-1'"),
     added("[repository.▸ops-1]\n", "ops-1 is an operations node", "role backup or offsite"),

@@ -13,6 +13,12 @@ from inventories.backups.records import DatabaseBackup, Engine
 TOOLS = Path(__file__).parent / "tools.toml"
 #: What the job replaces by its own file when it runs a dump.
 FILE = "{file}"
+#: What an engine may have a tool for.
+ACTIONS = ("dump", "restore", "continuous", "basebackup")
+#: Where a job looks for programs that are no engine's own.
+SYSTEM_PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+#: The home of the engines' tools in a job: where a person puts files that hold a login. The job's account owns it.
+HOME = "/var/lib/jizuo/backup/login"
 
 
 class ToolError(Exception):
@@ -35,12 +41,19 @@ class Tool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An engine's tools. `tested`: whether the kit's own tests ran them on the product."""
+    """An engine's tools. `tested`: whether the kit's own tests ran them on the product.
+
+    `programs`, `libraries` and `read` are folders and files of the host, each of which may be missing.
+    """
 
     tested: bool
     title: str
     login: str
     dump: Tool
+    restore: Tool
+    programs: tuple[Argument, ...] = ()
+    libraries: tuple[Argument, ...] = ()
+    read: tuple[Argument, ...] = ()
     continuous: Tool | None = None
     basebackup: Tool | None = None
 
@@ -62,7 +75,7 @@ def command(
 
     Args:
         database: As the policy names it.
-        action: `dump`, `continuous` or `basebackup`.
+        action: One of :data:`ACTIONS`.
         file: The dump's file; by default the place that the job fills in.
         folder: Where backups go that are no single file.
         settings: The tool's own file of settings, which holds its login.
@@ -73,7 +86,7 @@ def command(
     engine = tools()[database.engine]
     tool: Tool | None = getattr(engine, action, None)
     if tool is None:
-        have = [name for name in ("dump", "continuous", "basebackup") if getattr(engine, name)]
+        have = [name for name in ACTIONS if getattr(engine, name)]
         raise ToolError(f"{engine.title} has no tool for {action}; it has {', '.join(have)}")
     values = {
         "name": database.name,
@@ -89,6 +102,26 @@ def command(
     return [tool.program, *(argument.text.format_map(values) for argument in tool.arguments)]
 
 
+def seen_paths(engine: Engine) -> list[str]:
+    """What of the host an engine's tools need to see."""
+    known = tools()[engine]
+    return list(dict.fromkeys(one.text for one in (*known.programs, *known.libraries, *known.read)))
+
+
+def environment(engine: Engine) -> dict[str, str]:
+    """With what variables an engine's tools are run, beside those of the job; nothing for one of the system's own.
+
+    Only these programs have them: the libraries of a product would otherwise be the job's and restic's too.
+    """
+    known = tools()[engine]
+    if not known.programs:
+        return {}
+    found = {"HOME": HOME, "PATH": ":".join([*(one.text for one in known.programs), SYSTEM_PROGRAMS])}
+    if known.libraries:
+        found["LD_LIBRARY_PATH"] = ":".join(one.text for one in known.libraries)
+    return found
+
+
 def dump_entry(database: DatabaseBackup) -> dict[str, object]:
     """A database as the job's configuration has it: what is run, and what its file is called."""
     engine = tools()[database.engine]
@@ -99,4 +132,5 @@ def dump_entry(database: DatabaseBackup) -> dict[str, object]:
         "tested": engine.tested,
         "file": f"{database.engine.value}-{database.instance}-{database.name}{engine.dump.suffix}",
         "command": command(database),
+        "environment": environment(database.engine),
     }

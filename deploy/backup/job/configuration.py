@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -41,6 +43,8 @@ class Verification(NamedTuple):
 class Dump(NamedTuple):
     """A database, and how its engine's own tool dumps it; `{file}` in the command is where to.
 
+    `environment` are the tool's own variables: where it is, its libraries, its home with a login.
+
     `file` is the whole path of the dump; `tested` says whether the kit's tests ran this tool on the product.
     """
 
@@ -50,13 +54,14 @@ class Dump(NamedTuple):
     tested: bool
     file: str
     command: tuple[str, ...]
+    environment: Mapping[str, str] = MappingProxyType({})
 
 
 class Configuration(NamedTuple):
     """One policy on one client; the first repository is the primary one, the others are copies.
 
     `window` is the part of the day in which a run of the timer may begin, `HH:MM-HH:MM` in the unit's time zone
-    (the end may be on the next day); empty for any time.
+    (the end may be on the next day); empty for any time. `may_be_empty` are folders that need not hold a file.
     """
 
     policy: str
@@ -69,6 +74,7 @@ class Configuration(NamedTuple):
     ca_file: str
     repositories: tuple[RepositoryPlace, ...]
     dumps: tuple[Dump, ...] = ()
+    may_be_empty: tuple[str, ...] = ()
 
     @property
     def primary(self) -> RepositoryPlace:
@@ -122,6 +128,7 @@ def _configuration(content: dict[str, Any]) -> Configuration:
         ca_file=content["ca_file"],
         repositories=repositories,
         dumps=_dumps(content),
+        may_be_empty=tuple(content.get("may_be_empty", ())),
     )
 
 

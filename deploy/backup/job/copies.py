@@ -8,7 +8,7 @@ from typing import Any
 
 from .configuration import RepositoryPlace
 from .lasting import now, text
-from .restic import JobError, moment_of
+from .restic import JobError, Snapshot, moment_of
 from .running import Running
 from .snapshot import mark_partial
 
@@ -20,6 +20,8 @@ def copy_everywhere(run: Running) -> bool:
     source = next(place for place in run.configuration.repositories if place.node == made_on)
     well = source == primary
     if source == primary:
+        if run.configuration.repositories[1:] and _fell_back(run, primary):
+            _compare_all(run)
         for place in run.configuration.repositories[1:]:
             if run.known(place)["ahead"] or run.known(primary)["damage"]:
                 well = bring_back(run, place) and well
@@ -28,6 +30,32 @@ def copy_everywhere(run: Running) -> bool:
             well = copy(run, source, place) and well
     _tell_lags(run)
     return well
+
+
+def _fell_back(run: Running, place: RepositoryPlace) -> bool:
+    """Whether a repository no longer holds the newest whole snapshot that it held before this run.
+
+    Its server removes no such snapshot: this is an older disk, put back after another had taken its place, or one that
+    was set back. Where that cannot be asked, it is taken for one, for the next run would no longer see it.
+    """
+    try:
+        there = run.restic[place.node].snapshots(run.configuration.host, run.configuration.policy)
+    except JobError:
+        return True
+    return _lacks(there, run.before[place.node])
+
+
+def _lacks(there: list[Snapshot], snapshot: str) -> bool:
+    return bool(snapshot) and not any(one.id.startswith(snapshot) for one in there)
+
+
+def _compare_all(run: Running) -> None:
+    """Have each copy filled from the primary repository and the other way round, in this run or, if it fails, later."""
+    run.say(f"{run.configuration.primary.node} no longer holds what it held: all is compared with the copies")
+    for place in run.configuration.repositories[1:]:
+        run.known(place)["ahead"] = True
+        run.whole[place.node] = False
+    run.state.write()
 
 
 def bring_back(run: Running, source: RepositoryPlace) -> bool:
@@ -72,6 +100,8 @@ def _copy(
         run.refilled.add(place.node)
     # Looked for by its id: where a clock was set back, the newest by its time is another one.
     there = restic.snapshots(configuration.host, configuration.policy)
+    if not everything and _lacks(there, run.before[place.node]):
+        _restic_copy(run, source, place)  # an older disk was put back here
     held = next(
         (one.id for one in there if one.original.startswith(wanted) or one.id.startswith(wanted)), None
     )

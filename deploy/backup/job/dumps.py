@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from .configuration import Dump
@@ -54,9 +55,9 @@ def take(dumps: Sequence[Dump]) -> None:
                 os.unlink(scratch)
 
 
-def files_of(dumps: Sequence[Dump]) -> set[bytes]:
-    """What dumps leave: no source of the policy's own, so that these alone are no backup of it."""
-    return {os.fsencode(dump.file + end) for dump in dumps for end in ("", ANSWERS)}
+def folders_of(dumps: Sequence[Dump]) -> set[str]:
+    """Where dumps are left: no source of the policy's own."""
+    return {os.path.dirname(dump.file) for dump in dumps}
 
 
 def prove(dump: Dump, restored: str, folder: str) -> int:
@@ -203,7 +204,7 @@ def _scratch_cluster(dump: Dump, folder: str) -> Iterator[list[str]]:
 
 
 def _run(dump: Dump, command: list[str]) -> None:
-    done = _done(command)
+    done = _done(command, environment=dump.environment)
     if done.returncode:
         told = "" if dump.tested else " (this tool was never tried on the product by the kit's tests)"
         raise JobError("dump", f"{command[0]} of {dump.name}: {_end_of(done)}{told}")
@@ -216,7 +217,9 @@ def _must(dump: Dump, command: list[str], given: str = "") -> str:
     return done.stdout
 
 
-def _done(command: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
+def _done(
+    command: list[str], given: str = "", environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             command,
@@ -225,11 +228,12 @@ def _done(command: list[str], given: str = "") -> subprocess.CompletedProcess[st
             text=True,
             errors="backslashreplace",
             timeout=PATIENCE,
-            env=_environment(),
+            env={**_environment(), **environment},
             check=False,
         )
     except FileNotFoundError as error:
-        raise JobError("dump", f"{command[0]} is not on this host") from error
+        where = f" in {environment['PATH']}" if environment else ""
+        raise JobError("dump", f"{command[0]} is not on this host{where}") from error
 
 
 def _end_of(done: subprocess.CompletedProcess[str]) -> str:

@@ -200,6 +200,14 @@ def read_sums(path: bytes) -> dict[bytes, str]:
     return sums
 
 
+def names_in(path: str) -> list[bytes]:
+    """The files that the last manifest names; none where there is none that can be read."""
+    try:
+        return list(read_sums(os.fsencode(path)))
+    except (OSError, ValueError):
+        return []
+
+
 def write_index(path: str, index: Index) -> None:
     """Keep what a scan found for the next one: a cache that may be lost, NUL-separated (names hold all else)."""
     with open(path + ".new", "wb") as file:

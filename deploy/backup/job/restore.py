@@ -15,7 +15,7 @@ from .lasting import now, text
 from .progress import progress
 from .reach import CLOCK_SECONDS, family_that_answers
 from .restic import JobError, Restic, Snapshot, listed_as, moment_of, pattern_of
-from .running import NAMED, remove_tree
+from .running import NAMED, names_of, remove_tree
 
 
 class Wish(NamedTuple):
@@ -26,6 +26,7 @@ class Wish(NamedTuple):
     snapshot is taken that is not later; where both are empty, the newest that is not of the future. `dry` tells and
     does nothing; `overwrite` moves what is at the target aside. Of data that are larger than `sample_bytes` only
     `sample_files` files of together so many bytes are restored, others for each snapshot; all where it is 0.
+    `accept_differing` puts files in place too whose content is not that of the manifest.
     """
 
     node: str
@@ -37,6 +38,7 @@ class Wish(NamedTuple):
     overwrite: bool = False
     sample_bytes: int = 0
     sample_files: int = 0
+    accept_differing: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample-bytes", type=int, default=0, help="of more than this, only a sample; all unless given"
     )
+    parser.add_argument(
+        "--accept-differing", action="store_true", help="put files in place whose content differs too"
+    )
     parser.add_argument("--sample-files", type=int, default=20, help="files of a sample at most")
 
 
@@ -69,6 +74,7 @@ def wish_of(options: argparse.Namespace) -> Wish:
         overwrite=options.overwrite,
         sample_bytes=options.sample_bytes,
         sample_files=options.sample_files,
+        accept_differing=options.accept_differing,
     )
 
 
@@ -135,7 +141,11 @@ def restore(
     if wish.dry:
         return {**told, "files": len(wanted), "total_bytes": sum(wanted), "free_bytes": free, "exists": there}
     if sum(wanted) > free and not sampled:
-        raise JobError("disk_full", f"{target} has room for {free} bytes and the data take {sum(wanted)}")
+        # restic 0.14 writes the holes of sparse files as zeros: what counts is what the files' sizes say.
+        raise JobError(
+            "disk_full",
+            f"{target} has room for {free} bytes and the data take {sum(wanted)}, holes of sparse files included",
+        )
     parent, name = os.path.split(target)
     stage = os.path.join(parent, ".restore-" + name)
     os.makedirs(parent, exist_ok=True)
@@ -149,12 +159,13 @@ def restore(
                 comparison, absent = _fetch(restic, snapshot.id, sizes, stage, path, sums_path, chosen)
             else:
                 comparison, absent = _fetch(restic, snapshot.id, sizes, stage, path, sums_path)
-        if comparison.mismatched or comparison.missing:
+        if comparison.missing or (comparison.mismatched and not wish.accept_differing):
             bad = [os.fsdecode(one) for one in (comparison.mismatched + comparison.missing)[:3]]
             raise JobError(
                 "content_differs",
                 f"{len(comparison.mismatched)} files differ from the manifest, {len(comparison.missing)} are "
-                f"missing: {', '.join(bad)}; nothing was put in place",
+                f"missing: {', '.join(bad)}; nothing was put in place. A file that was written to while restic read it "
+                "differs too: --accept-differing takes it as it is, or restore an older snapshot",
             )
         aside = _put_in_place(stage + path, target, wish.overwrite)
     finally:
@@ -170,6 +181,7 @@ def restore(
         "changed": len(comparison.changed),
         "mismatched": len(comparison.mismatched),
         "missing": len(comparison.missing),
+        "first_mismatched": names_of(comparison.mismatched),
         "not_in_snapshot": len(absent),
         "first_not_in_snapshot": [one.decode("utf-8", "backslashreplace") for one in absent[:NAMED]],
         "moved_aside": aside,

@@ -59,6 +59,7 @@ class Running:
                 self.restic[place.node].limit = max(1, place.megabits * _MEGABIT // 8 // _KIB)
         self.stable: dict[bytes, manifest.Entry] = {}
         self.whole: dict[str, bool] = {}  # node -> the copy before this run left nothing out
+        self.before: dict[str, str] = {}  # node -> id of the last whole snapshot there before this run
         self.refilled: set[str] = set()  # nodes whose damaged repository this run brought snapshots back to
         self.snapshots: dict[str, str] = {}  # node -> id of this run's snapshot in its repository
 

@@ -31,6 +31,7 @@ def back_up(run: Running) -> str:
     for place in run.configuration.repositories:
         known = run.known(place)
         # A run that ends between snapshot and copy, however it ends, leaves a copy that lacks one.
+        run.before[place.node] = known["snapshot"]
         run.whole[place.node], known["whole"], known["backup"] = known["whole"], False, None
     run.state.write()
     run.told(step, began, "backup", lambda one: _anywhere(run, one, began))
@@ -59,14 +60,13 @@ def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
 
 def _scan(run: Running, scanned_ns: int) -> None:
     """Bring manifest and index up to date; what is as the last run left it is left, and restic need not read it."""
-    from . import dumps, manifest
+    from . import emptiness, manifest
 
     known = manifest.read_index(run.index_path)
     found, same = manifest.scan(run.configuration.paths, known)
-    own = dumps.files_of(run.configuration.dumps)
-    if all(name in own for name in found):
-        # An empty source is a disk that was not mounted or data that are lost, not a backup of nothing.
-        raise JobError("empty_source", f"there is no file in {', '.join(run.configuration.paths)}")
+    emptiness.must_hold_files(
+        run.configuration, () if same else known.records or manifest.names_in(run.sums_path)
+    )
     if not (same and known.is_of(run.sums_path)):
         size = manifest.write_sums(run.sums_path, found, scanned_ns)
         manifest.write_index(run.index_path, manifest.Index(found, scanned_ns, size))

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 #: Backups of a kind are due a little before their time: the timer looks every few minutes.
 EARLY = 600
+#: When no backup came for so long, or three times the usual gap, nothing is removed (as for snapshots); seconds.
+QUIET, QUIET_GAPS = 2 * 86400, 3
 #: A stanza that is not there yet, as `info` numbers it.
 _MISSING = (1, 3)
 
 
 class Keeping(NamedTuple):
-    """What is kept of one stanza; ages in seconds, `window` as `22:00-06:00` in local time."""
+    """What is kept of one stanza; ages in seconds, `window` as `22:00-06:00` in local time, `fulls` full backups."""
 
     stanza: str
     settings: str
@@ -26,6 +28,7 @@ class Keeping(NamedTuple):
     diff_every_seconds: int
     window: str
     pgbackrest: str
+    fulls: int
 
 
 class KeepError(Exception):
@@ -60,9 +63,13 @@ def keep(keeping: Keeping, now: datetime) -> str:
         pgbackrest(keeping, "backup", f"--type={kind}")
         done.append(f"{kind} backup taken")
     if in_window(keeping.window, now.time()):
-        # It keeps what the settings say, and all of the log that these backups need.
-        pgbackrest(keeping, "expire")
-        done.append("what is kept long enough removed")
+        wrong = objection(backups(keeping), keeping, now.timestamp())
+        if wrong:
+            done.append(f"nothing removed: {wrong}")
+        else:
+            # It keeps what the settings say, and all of the log that these backups need.
+            pgbackrest(keeping, "expire")
+            done.append("what is kept long enough removed")
     return ", ".join(done) or "nothing was due"
 
 
@@ -76,6 +83,37 @@ def due(taken: list[dict[str, Any]], keeping: Keeping, now: float) -> str:
     if not 0 <= now - max(everything) < keeping.diff_every_seconds - EARLY:
         return "diff"
     return ""
+
+
+def objection(taken: list[dict[str, Any]], keeping: Keeping, now: float) -> str:
+    """Why nothing may be removed of these now; empty when nothing speaks against it.
+
+    pgBackRest counts full backups and asks for no age: many that were taken in a short time, by hand or because a
+    clock ran wild, would push out those that the policy promises.
+    """
+    stops = [one["timestamp"]["stop"] for one in taken]
+    ahead = [stop for stop in stops if stop > now + EARLY]
+    if ahead:
+        return f"{len(ahead)} backups are dated ahead of this clock: one of the two is wrong"
+    quiet = max(QUIET, QUIET_GAPS * keeping.diff_every_seconds)
+    if stops and now - max(stops) > quiet:
+        return f"no backup came for {_days(quiet)}, or this clock is ahead"
+    fulls = sorted((one for one in taken if one["type"] == "full"), key=lambda one: one["timestamp"]["stop"])
+    if len(fulls) <= keeping.fulls:
+        return ""  # what goes now is no full backup, and no log since the oldest
+    whole = [one["timestamp"]["stop"] for one in fulls[-keeping.fulls :] if not one.get("error")]
+    back = now - min(whole, default=now)
+    promised = (keeping.fulls - 1) * keeping.full_every_seconds - keeping.fulls * EARLY
+    if not whole or back < promised:
+        return (
+            f"the newest {keeping.fulls} full backups reach back {_days(back)}, and the policy keeps "
+            f"{_days(promised)}"
+        )
+    return ""
+
+
+def _days(seconds: float) -> str:
+    return f"{seconds / 86400:.1f} days"
 
 
 def in_window(window: str, moment: time) -> bool:

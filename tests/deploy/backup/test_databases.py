@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from deploy.backup.databases.adapters import ToolError, command, dump_entry, tools
+from deploy.backup.client import confinements
+from deploy.backup.databases.adapters import (
+    ACTIONS,
+    HOME,
+    ToolError,
+    command,
+    dump_entry,
+    environment,
+    seen_paths,
+    tools,
+)
+from deploy.backup.job.configuration import Dump
+from deploy.backup.job.dumps import take
+from deploy.backup.job.restic import JobError
+from deploy.pyinfra_inventory import pyinfra_groups
 from inventories.backups.records import DatabaseBackup, Engine
+from inventories.hosts import HostData
+from tests.deploy.fake_hosts import LAB
 
 #: Each engine's instance as its tools have it.
 INSTANCES = {
@@ -22,7 +40,24 @@ GOLDEN = {
     (
         Engine.KINGBASE,
         "dump",
-    ): "sys_dump --format=custom --compress=0 --no-password --port=54321 --dbname=catalogue --file={file}",
+    ): "sys_dump --format=custom --compress=0 --no-password --host=localhost --port=54321 --dbname=catalogue "
+    "--file={file}",
+    (
+        Engine.POSTGRESQL,
+        "restore",
+    ): "pg_restore --exit-on-error --no-password --cluster=15/main --dbname=catalogue {file}",
+    (
+        Engine.KINGBASE,
+        "restore",
+    ): "sys_restore --exit-on-error --no-password --host=localhost --port=54321 --dbname=catalogue {file}",
+    (
+        Engine.OPENGAUSS,
+        "restore",
+    ): "gs_restore --exit-on-error --format=c --port=5432 --dbname=catalogue {file}",
+    (
+        Engine.DM8,
+        "restore",
+    ): "dimp USERID=/@localhost:5236 FILE={file} LOG={file}.restore.log SCHEMAS=catalogue",
     (Engine.KINGBASE, "continuous"): "sys_rman --config=/etc/x.conf --stanza=54321 --type=full backup",
     (Engine.OPENGAUSS, "dump"): "gs_dump --format=c --port=5432 --file={file} catalogue",
     (
@@ -38,6 +73,13 @@ GOLDEN = {
 }
 
 
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, HostData]:
+    monkeypatch.setenv("JIZUO_STATE", str(tmp_path / "state"))
+    found: dict[str, HostData] = pyinfra_groups(LAB)["cloud"][0][1]["all_hosts"]
+    return found
+
+
 def named(engine: Engine) -> DatabaseBackup:
     return DatabaseBackup(engine=engine, name="catalogue", instance=INSTANCES[engine])
 
@@ -50,14 +92,58 @@ def test_the_command_is_this(engine: Engine, action: str) -> None:
 
 def test_every_tool_has_its_golden_command_and_every_argument_its_source() -> None:
     have = {
-        (engine, action)
-        for engine, known in tools().items()
-        for action in ("dump", "continuous", "basebackup")
-        if getattr(known, action)
+        (engine, action) for engine, known in tools().items() for action in ACTIONS if getattr(known, action)
     }
     assert have == set(GOLDEN)
     for engine, action in have:
         assert all(argument.source for argument in getattr(tools()[engine], action).arguments)
+
+
+#: What of a host a job sees for an engine, and no data folder is among them.
+SEEN = {
+    Engine.POSTGRESQL: "/etc/postgresql /etc/postgresql-common /run/postgresql /var/run/postgresql",
+    Engine.KINGBASE: "/opt/Kingbase/ES/V8/Server/bin /opt/Kingbase/ES/V9/Server/bin /opt/Kingbase/ES/V8/Server/lib "
+    "/opt/Kingbase/ES/V9/Server/lib /opt/Kingbase/ES/V8/KESRealPro /opt/Kingbase/ES/V9/KESRealPro",
+    Engine.OPENGAUSS: "/opt/huawei/install/app/bin /opt/software/openGauss/bin /opt/huawei/install/app/lib "
+    "/opt/software/openGauss/lib /opt/huawei/tmp",
+    Engine.DM8: "/opt/dmdbms/bin /home/dmdba/dmdbms/bin /etc/dm_svc.conf",
+}
+
+
+@pytest.mark.parametrize("engine", list(Engine))
+def test_a_job_sees_the_tools_of_its_policys_engines_alone(
+    engine: Engine, hosts: dict[str, HostData]
+) -> None:
+    job = msgspec.structs.replace(hosts["cloud-1"].backups[0], databases=(named(engine),))
+    unit = confinements(job, hosts)[0].data.decode()
+    for other, paths in SEEN.items():
+        assert seen_paths(other) == paths.split()
+        for path in paths.split():
+            assert (f'BindReadOnlyPaths="-{path}"\n' in unit) is (other is engine), path
+        assert all(
+            known.source
+            for known in (*tools()[other].programs, *tools()[other].libraries, *tools()[other].read)
+        )
+
+
+def test_a_tool_is_found_where_its_maker_puts_it_and_has_its_libraries_alone(tmp_path: Path) -> None:
+    """A program of another name stands for the product, which is not here: it says what it was given."""
+    home = tmp_path / "opt/bin"
+    home.mkdir(parents=True)
+    tool = home / "dexp-of-a-test"
+    tool.write_text('#!/bin/sh\necho "$HOME $LD_LIBRARY_PATH" >"$1"\n')
+    tool.chmod(0o755)
+    told = environment(Engine.DM8)
+    assert told["PATH"].startswith("/opt/dmdbms/bin:/home/dmdba/dmdbms/bin:/usr/")
+    assert environment(Engine.POSTGRESQL) == {}
+    dump = Dump(
+        "dm8", "catalogue", "5236", False, str(tmp_path / "dumps/x.dmp"), (tool.name, "{file}"),
+        {**told, "PATH": f"{home}:{told['PATH']}"},
+    )  # fmt: skip
+    take([dump])
+    assert Path(dump.file).read_text() == f"{HOME} /opt/dmdbms/bin:/home/dmdba/dmdbms/bin\n"
+    with pytest.raises(JobError, match=r"is not on this host in /opt/dmdbms/bin:"):
+        take([dump._replace(environment=told)])
 
 
 def test_only_what_ran_on_the_product_is_called_tested() -> None:
@@ -73,7 +159,7 @@ def test_no_command_carries_a_password() -> None:
 
 
 def test_what_an_engine_cannot_do_is_said() -> None:
-    with pytest.raises(ToolError, match=r"has no tool for basebackup; it has dump, continuous"):
+    with pytest.raises(ToolError, match=r"has no tool for basebackup; it has dump, restore, continuous"):
         command(named(Engine.DM8), "basebackup")
     with pytest.raises(ToolError, match="sys_rman needs settings"):
         command(named(Engine.KINGBASE), "continuous")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import shutil
 import subprocess
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
+import yaml
 
 from checks import backup_state
 from checks.backup import figures
+from checks.backup.judging import evaluate
 from deploy.backup.client import PROGRAM
 from exporters.collectors.backup import backup_metrics
 from inventories.backup_state import Result, Snapshot, read_state
@@ -25,10 +31,10 @@ from tests.deploy.backup.conftest import (
     without_copy,
     wrap_restic,
 )
-from tests.exporters.exposition import value, values
+from tests.exporters.exposition import exposed, value, values
 
-LAB = Path(__file__).parents[3] / "inventories" / "lab"
-
+ROOT = Path(__file__).parents[3]
+LAB, RULES = ROOT / "inventories/lab", ROOT / "exporters/rules"
 #: A regular file that nobody may read, root neither: the kernel's switch that flushes the routing cache.
 UNREADABLE = "/proc/sys/net/ipv4/route/flush"
 
@@ -129,6 +135,87 @@ def test_an_empty_source_is_a_failure_and_leaves_no_snapshot(client: Client) -> 
     assert (state.backup.result, state.backup.reason) == (Result.FAILURE, "empty_source")
     assert state.last_success_at == before.last_success_at
     assert len(restic(client, 0, "snapshots")) == 1
+
+
+def test_one_empty_path_of_several_is_a_failure_that_names_it(client: Client) -> None:
+    without_copy(client)
+    other = client.root / "srv/other"
+    (other / "deep/er").mkdir(parents=True)
+    edit_configuration(client, paths=[str(client.root / "srv/systems"), str(other)])
+    code, said = client.run()
+    assert code == 1, said
+    failed = client.state().backup
+    assert failed is not None
+    assert (failed.result, failed.reason) == (Result.FAILURE, "empty_source")
+    assert f"there is no file in {other};" in failed.error
+    assert len(restic(client, 0, "snapshots")) == 1
+    (other / "deep/er/file").write_text("mounted again")
+    code, said = client.run()
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("index", ["kept", "lost"])
+def test_a_system_that_lost_all_its_files_is_a_failure_until_it_is_meant(client: Client, index: str) -> None:
+    without_copy(client)
+    portal, never = client.root / "srv/systems/portal", client.root / "srv/systems/never-had-one"
+    (portal / "data").mkdir(parents=True)
+    never.mkdir()
+    (portal / "data/rows.csv").write_text("1,2\n")
+    code, said = client.run()
+    assert code == 0, said
+    (portal / "data/rows.csv").unlink()
+    if index == "lost":
+        (client.root / "cache" / f"{POLICY}.index").unlink()
+    for _ in range(2):  # and it stays one
+        code, said = client.run()
+        assert code == 1, said
+        failed = client.state().backup
+        assert failed is not None
+        assert (failed.result, failed.reason) == (Result.FAILURE, "empty_source")
+        assert f"there is no file in {portal};" in failed.error
+    assert len(restic(client, 0, "snapshots")) == 2
+    if index == "kept":
+        edit_configuration(client, may_be_empty=[str(portal)])
+    else:
+        shutil.rmtree(portal)
+    code, said = client.run()
+    assert code == 0, said
+
+
+def test_an_empty_source_fires_an_alert(client: Client) -> None:
+    """From the job's own state over the auditor's judgement and the exporter's metric to the rule."""
+    shutil.rmtree(client.data)
+    client.data.mkdir()
+    code, said = client.run()
+    assert code == 1, said
+    assert fired_alerts(client.state_path.read_text()) >= {"BackupFailed"}
+
+
+def fired_alerts(state: str) -> set[str]:
+    """The backup alerts that fire five minutes after an auditor has seen this state of the lab's policy."""
+    city = load_city(LAB)
+    told = backup_state.read_state(state)
+    assert isinstance(told, backup_state.JobState)
+    records = evaluate(city, {CLIENT: {POLICY: told}}, datetime.now(UTC))
+    text = exposed(
+        backup_metrics(city, [one for one in records if one.subject == f"{POLICY}@{CLIENT}"])
+    ).decode()
+    series = [line.rpartition(" ") for line in text.splitlines() if f'policy="{POLICY}"' in line]
+    expression = f'group by (alertname) (ALERTS{{alertstate="firing", policy="{POLICY}"}})'
+    test = {
+        "rule_files": [str(RULES / f"jizuo-{name}.yml") for name in ("recording", "backup")],
+        "evaluation_interval": "1m",
+        "tests": [{
+            "interval": "1m",
+            "input_series": [{"series": name, "values": f"{value}x5"} for name, _, value in series],
+            "promql_expr_test": [{"expr": expression, "eval_time": "5m", "exp_samples": []}],
+        }],
+    }  # fmt: skip
+    done = subprocess.run(
+        ["promtool", "test", "rules", "/dev/stdin"], input=yaml.safe_dump(test), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    return set(re.findall(r'\{alertname="(\w+)"\}', done.stdout + done.stderr))
 
 
 def test_a_wrong_password_is_named_and_the_copy_keeps_the_rpo(client: Client) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +23,8 @@ from tests.deploy.backup.conftest import (
     without_copy,
     wrap_restic,
 )
+
+MEGABYTE = 1_000_000
 
 
 def test_when_no_repository_answers_each_is_told_within_seconds(client: Client) -> None:
@@ -148,6 +154,78 @@ exec "$RESTIC" "$@\"""",
     tested = client.state().repositories["backup-1"].restore_test
     assert tested is not None
     assert tested.files == 7
+
+
+def test_a_file_that_is_rewritten_while_restic_reads_it_is_no_false_alarm_and_no_proof(
+    client: Client,
+) -> None:
+    without_copy(client)
+    torn = client.data / "torn.img"
+    size = 40_000_000
+    torn.write_bytes(b"old-" + os.urandom(size - 4))
+    later = os.urandom(size)
+    # What is read waits for what is sent: there is time to write in the midst.
+    wrap_restic(
+        client,
+        f"""case " $* " in *" backup "*) echo $$ >'{client.root}/pid'
+    RESTIC_PACK_SIZE=4 exec "$RESTIC" --limit-upload 4000 "$@";; esac
+exec "$RESTIC" "$@\"""",
+    )
+    process = client.start("--verify")
+    pid = _in_the_midst_of(torn, client.root / "pid")
+    os.kill(pid, signal.SIGSTOP)
+    with torn.open("r+b") as file:
+        file.write(later)
+    os.kill(pid, signal.SIGCONT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    tested = client.state().repositories["backup-1"].restore_test
+    assert tested is not None
+    assert (tested.result, tested.files) == (Result.SUCCESS, 9)  # all but the torn one
+    # A restore finds that it differs, and says how to have it all the same: half the one content, half the other.
+    done = _restore(client, torn)
+    assert done.returncode == 1
+    assert "--accept-differing" in done.stderr
+    assert not (client.root / "back").exists()
+    told = json.loads(_restore(client, torn, "--accept-differing").stdout)
+    assert (told["mismatched"], told["first_mismatched"], told["files"]) == (1, [str(torn)], 0)
+    half = (client.root / "back").read_bytes()
+    assert half[:4] == b"old-"
+    assert half[-MEGABYTE:] == later[-MEGABYTE:]
+    # And the next run has it whole.
+    (client.root / "bin/restic").unlink()
+    code, said = client.run()
+    assert code == 0, said
+    told = json.loads(_restore(client, torn).stdout)
+    assert (told["changed"], told["mismatched"], told["files"]) == (0, 0, 1)
+    assert (client.root / "back").read_bytes() == later
+
+
+def _in_the_midst_of(path: Path, pid_file: Path) -> int:
+    """Wait until a process, whose id a file will hold, has read a part of another file; its id."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(0.002)
+        if not pid_file.exists() or not pid_file.read_text().strip():
+            continue
+        pid = int(pid_file.read_text())
+        with suppress(FileNotFoundError):
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                if link.readlink() == path:
+                    told = Path(f"/proc/{pid}/fdinfo/{link.name}").read_text()
+                    if int(told.split()[1]) > 0:
+                        return pid
+    raise AssertionError(f"{path} was not read")
+
+
+def _restore(client: Client, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Restore a file to `back`, in place of what the last restore left there."""
+    target = client.root / "back"
+    target.unlink(missing_ok=True)
+    return subprocess.run(
+        client.command("restore", "--from", "backup-1", "--to", str(target), *options, POLICY, str(path)),
+        env=client.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def test_a_job_that_is_told_to_stop_says_so(client: Client) -> None:

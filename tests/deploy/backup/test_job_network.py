@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from inventories.backup_state import Result
-from tests.deploy.backup.conftest import POLICY, Client, edit_verification, empty, restic, wrap_restic
+from tests.deploy.backup.conftest import (
+    POLICY,
+    Client,
+    edit_configuration,
+    edit_verification,
+    empty,
+    restic,
+    without_copy,
+    wrap_restic,
+)
 
 MEGABYTE = 1_000_000
 
@@ -21,6 +32,7 @@ class Wire:
     def __init__(self, port: int) -> None:
         self.to = port
         self.sent = 0
+        self.seen: list[tuple[float, int]] = []  # when something was sent, and how much
         self.cut_after: int | None = None
         self.listener = socket.create_server(("localhost", 0))
         self.port: int = self.listener.getsockname()[1]
@@ -44,7 +56,9 @@ class Wire:
     def _pass(self, one: socket.socket, other: socket.socket, counts: bool) -> None:
         with suppress(OSError):
             while data := one.recv(65536):
-                self.sent += len(data) if counts else 0
+                if counts:
+                    self.sent += len(data)
+                    self.seen.append((time.monotonic(), len(data)))
                 if self.is_cut:
                     break
                 other.sendall(data)
@@ -55,9 +69,9 @@ class Wire:
 
 
 @contextmanager
-def wire_to_the_copy(client: Client) -> Iterator[Wire]:
-    """Lead the client to its copy by a wire of this test."""
-    server = client.servers[1]
+def wire_to(client: Client, number: int) -> Iterator[Wire]:
+    """Lead the client to one of its repositories by a wire of this test."""
+    server = client.servers[number]
     wire = Wire(server.port)
     path = client.root / "etc/keys" / f"{POLICY}@{server.node}.repository"
     path.write_text(path.read_text().replace(f":{server.port}/", f":{wire.port}/"))
@@ -77,7 +91,7 @@ def test_a_first_copy_that_is_cut_goes_on_and_sends_no_more_than_what_is_missing
     edit_verification(client, sample_files=1)
     # Packs of 4 MiB, one after the other, in place of five of 16 MiB at once: the same with less to send.
     wrap_restic(client, 'export RESTIC_PACK_SIZE=4; exec "$RESTIC" -o rest.connections=2 "$@"')
-    with wire_to_the_copy(client) as wire:
+    with wire_to(client, 1) as wire:
         wire.cut_after = 12 * MEGABYTE
         process = client.start()
         for _ in range(1200):
@@ -116,3 +130,23 @@ def test_a_first_copy_that_is_cut_goes_on_and_sends_no_more_than_what_is_missing
         wire.sent = 0
         assert client.run()[0] == 0
         assert wire.sent < MEGABYTE / 2
+
+
+def test_a_policys_bandwidth_limit_holds_on_the_way(client: Client) -> None:
+    """Measured where the bytes pass. restic lets the first second's through at once: four seconds and one are sent."""
+    megabits = 8
+    a_second = megabits * 1_000_000 / 8
+    without_copy(client)
+    path = client.root / "etc" / f"{POLICY}.json"
+    [primary] = json.loads(path.read_text())["repositories"]
+    edit_configuration(client, repositories=[{**primary, "megabits": megabits}])
+    for number in range(6):
+        (client.data / f"part-{number}").write_bytes(os.urandom(MEGABYTE))
+    wrap_restic(client, 'export RESTIC_PACK_SIZE=4; exec "$RESTIC" "$@"')
+    with wire_to(client, 0) as wire:
+        code, said = client.run()
+        assert code == 0, said
+        assert wire.sent > 6 * MEGABYTE
+        seconds = wire.seen[-1][0] - wire.seen[0][0]
+        assert seconds >= 3
+        assert wire.sent / seconds < 1.3 * a_second

@@ -8,7 +8,7 @@ import subprocess
 from typing import Any
 
 from inventories.backup_state import Result
-from tests.deploy.backup.conftest import CLIENT, POLICY, Client, edit_configuration, restic
+from tests.deploy.backup.conftest import CLIENT, POLICY, Client, edit_configuration, restic, wrap_restic
 
 
 def originals(client: Client, server: int) -> set[object]:
@@ -103,6 +103,45 @@ def test_a_repository_that_is_gone_is_not_begun_anew_but_filled_from_the_copy(cl
     code, said = client.run("--verify")
     assert code == 0, said
     assert stored(client, 0) == stored(client, 1)
+
+
+def test_an_old_disk_that_comes_back_after_a_rebuild_is_filled_up(client: Client) -> None:
+    """The fall back of the drill backup-node-lost: what was taken meanwhile is in the copy and the rebuilt one."""
+    repository = client.servers[0].repository
+    aside = repository.with_name("old-disk")
+    repository.rename(aside)
+    (client.data / "during-the-outage.csv").write_text("x" * 1000)
+    assert client.run()[0] == 1
+    done = rebuild(client, "--node", "backup-1")
+    assert done.returncode == 0, done.stderr
+    assert len(originals(client, 0)) == 2
+    shutil.rmtree(repository)
+    aside.rename(repository)
+    assert len(originals(client, 0)) == 1
+    (client.data / "after.csv").write_text("y" * 1000)
+    code, said = client.run("--verify")
+    assert code == 0, said
+    assert len(originals(client, 0)) == 3
+    assert originals(client, 0) == originals(client, 1)
+    # From then on each run looks at its own snapshot alone, as before.
+    wrap_restic(client, f'echo "$@" >>"{client.root}/seen"; exec "$RESTIC" "$@"')
+    code, said = client.run()
+    assert code == 0, said
+    assert (client.root / "seen").read_text().count(" copy ") == 1
+
+
+def test_an_old_disk_of_the_copy_that_comes_back_is_filled_up(client: Client) -> None:
+    repository = client.servers[1].repository
+    aside = repository.with_name("old-disk")
+    shutil.copytree(repository, aside)
+    (client.data / "meanwhile.csv").write_text("x" * 1000)
+    assert client.run()[0] == 0
+    shutil.rmtree(repository)
+    aside.rename(repository)
+    code, said = client.run()
+    assert code == 0, said
+    assert len(originals(client, 1)) == 3
+    assert originals(client, 0) == originals(client, 1)
 
 
 def test_what_cannot_be_rebuilt_is_told(client: Client) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -68,6 +70,23 @@ def test_old_snapshots_go_in_the_servers_window_and_the_client_goes_on(client: C
     without_copy(client)
     code, said = client.run("--verify")
     assert code == 0, said
+
+
+@pytest.mark.parametrize(("hours", "left"), [((2, 3), 2), ((-1, 1), 1)], ids=["later", "now"])
+def test_the_timers_maintenance_does_nothing_outside_the_window(
+    client: Client, hours: tuple[int, int], left: int
+) -> None:
+    add_snapshot(client, timedelta(days=3))
+    command = maintenance(client, 0, "maintain", "--scheduled")
+    here = datetime.now(ZoneInfo(client.environment["TZ"]))
+    window = "-".join(f"{here + timedelta(hours=one):%H:%M}" for one in hours)
+    path = client.servers[0].folder / "held" / f"{CLIENT}-{POLICY}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "window": window}))
+    done = subprocess.run(command, env=client.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(ids(client)) == left
+    # A state of a run that was not begun would pass for one that was.
+    assert (client.servers[0].folder / "maintenance" / f"{CLIENT}-{POLICY}.json").exists() is (left == 1)
 
 
 def test_a_snapshot_of_the_future_stops_the_removal(client: Client) -> None:

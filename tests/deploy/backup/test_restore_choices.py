@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import filecmp
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.backup.conftest import POLICY, Client, restic, without_copy
+from checks.backup.restore_cli import Place, Request
+from deploy.backup.job.restore import Wish, add_arguments, wish_of
+from inventories.load import load_city
+from tests.deploy.backup.conftest import POLICY, Client, edit_verification, restic, without_copy
+from tests.deploy.backup.test_job_disks_and_clocks import small_disk
+from tests.deploy.fake_hosts import LAB
 
 
 def restore(client: Client, *arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -44,6 +52,87 @@ def test_another_folder_and_the_data_stay_as_they_are(client: Client, tmp_path: 
     again = restore(client, "--to", str(target))
     assert again.returncode == 1
     assert f"{target} is there; move it away first" in again.stderr
+
+
+def test_a_large_sparse_file_comes_back_the_same_with_its_holes_filled(
+    client: Client, tmp_path: Path
+) -> None:
+    without_copy(client)
+    size, sparse = 300_000_000, client.data / "sparse.img"
+    with sparse.open("wb") as file:
+        for place in (0, 150_000_001, size - 4096):
+            file.seek(place)
+            file.write(os.urandom(4096))
+    assert sparse.stat().st_blocks * 512 < 1_000_000
+    edit_verification(client, sample_bytes=2 * size)
+    code, output = client.run("--verify")
+    assert code == 0, output
+    tested = client.state().repositories["backup-1"].restore_test
+    assert tested is not None
+    assert tested.files == 10
+    assert bytes_in(client.servers[0].repository) < 2_000_000  # and not 300 MB
+    assert said(restore(client, "--dry", path=sparse))["total_bytes"] == size
+    told = said(restore(client, "--to", str(tmp_path / "back.img"), path=sparse))
+    assert (told["files"], told["total_bytes"]) == (1, size)
+    back = tmp_path / "back.img"
+    assert filecmp.cmp(sparse, back, shallow=False)
+    # The limit that the check of the room reckons with.
+    assert back.stat().st_blocks * 512 >= size
+
+
+def test_holes_count_where_there_is_no_room(client: Client, tmp_path: Path) -> None:
+    without_copy(client)
+    with (client.data / "sparse.img").open("wb") as file:
+        file.truncate(3_000_000)
+    assert client.run()[0] == 0
+    small = tmp_path / "small"
+    small.mkdir()
+    with small_disk(small, 1):
+        done = restore(client, "--to", str(small / "back"), path=client.data / "sparse.img")
+    assert done.returncode == 1
+    assert "the data take 3000000, holes of sparse files included" in done.stderr
+
+
+def test_a_path_as_long_as_one_can_be_that_is_restored_beside_another(client: Client) -> None:
+    """PATH_MAX is 4096 bytes with the byte that ends it; a restore puts a folder of its own before the path."""
+    without_copy(client)
+    stage = client.root / "cache" / f"restore-{POLICY}"
+    room = 4095 - len(str(stage)) - len(str(client.data)) - 1
+    names = ["d" * 100] * (room // 101 - 1)
+    names.append("f" * (room - 101 * len(names)))
+    folder = client.data
+    for name in names[:-1]:
+        folder = folder / name
+        folder.mkdir()
+    deep = folder / names[-1]
+    deep.write_text("deep down")
+    assert len(f"{stage}{deep}") == 4095
+    edit_verification(client, sample_files=100)
+    code, output = client.run("--verify")
+    assert code == 0, output
+    tested = client.state().repositories["backup-1"].restore_test
+    assert tested is not None
+    assert tested.files == 10
+    told = said(restore(client, "--to", str(client.root / "b"), path=client.data / names[0]))
+    assert told["files"] == 1
+
+
+def bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_a_person_asks_of_the_command_is_what_the_job_is_told() -> None:
+    request = Request(
+        policy=load_city(LAB).backups[POLICY], node="cloud-1", repository="backup-1", places=(), snapshot="",
+        at="2026-08-01T09:30:00+08:00", overwrite=True, accept_differing=True,
+    )  # fmt: skip
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    wish = wish_of(parser.parse_args(request.arguments(Place("/srv/a", "/srv/b"), dry=True)))
+    assert wish == Wish(
+        node="backup-1", path="/srv/a", target="/srv/b", at=request.at, dry=True, overwrite=True,
+        accept_differing=True, sample_files=20,
+    )  # fmt: skip
 
 
 def test_dry_tells_what_would_be_restored_and_changes_nothing(client: Client, tmp_path: Path) -> None:

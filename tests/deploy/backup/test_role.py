@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,31 @@ def test_the_units_are_hardened() -> None:
         ):
             assert setting in unit
     assert server.USER != client.USER
+
+
+def test_the_rendered_units_yield_to_others_make_up_for_missed_runs_and_satisfy_systemd(
+    city: FakeCity, tmp_path: Path
+) -> None:
+    city.run(role.backup, "cloud-1")
+    folder = tmp_path / "units"
+    for path, file in city.files[CLOUD].items():
+        if path.startswith("/etc/systemd/system/jizuo-backup"):
+            # In place of the template's instance: the same settings, and the program that this machine has.
+            name = path.removeprefix("/etc/systemd/system/").replace("@.service", "@gov-service.service")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(file.data.decode())
+    units = [folder / f"{name}@gov-service.service" for name in ("jizuo-backup", "jizuo-backup-scheduled")]
+    for unit in units:
+        lines = unit.read_text().splitlines()
+        assert {"Nice=10", "IOSchedulingClass=idle", "NoNewPrivileges=yes", "PrivateTmp=yes"} <= set(lines)
+    timer = folder / "jizuo-backup@gov-service.timer"
+    settings = dict(line.split("=", 1) for line in timer.read_text().splitlines() if "=" in line)
+    assert settings["Persistent"] == "yes"
+    assert int(settings["RandomizedDelaySec"]) == 240  # a fifteenth of the RPO of an hour
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", timer, *units], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture

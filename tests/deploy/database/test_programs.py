@@ -16,7 +16,7 @@ from deploy.database.program.configuration import Configuration, Place
 
 DAY = 86400
 NOW = 1_800_000_000.0
-KEEPING = keep.Keeping("cloud-1-main", "/x", 7 * DAY, DAY, "22:00-06:00", "/bin/false")
+KEEPING = keep.Keeping("cloud-1-main", "/x", 7 * DAY, DAY, "22:00-06:00", "/bin/false", 2)
 
 
 def taken(kind: str, days_ago: float, **more: object) -> dict[str, object]:
@@ -41,6 +41,28 @@ def taken(kind: str, days_ago: float, **more: object) -> dict[str, object]:
 )
 def test_which_backup_is_due(there: list[dict[str, object]], kind: str) -> None:
     assert keep.due(there, KEEPING, NOW) == kind
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        ([], ""),
+        ([taken("full", 15), taken("full", 8), taken("full", 1)], ""),
+        ([taken("full", 15), taken("full", 7), taken("full", 0)], ""),  # a minute after the third
+        ([taken("full", 9), taken("full", 2)], ""),  # no more than are kept
+        # Two that were taken in an hour would push out the one of a week ago.
+        (
+            [taken("full", 7), taken("full", 0.1), taken("full", 0.05)],
+            "reach back 0.1 days, and the policy keeps 7",
+        ),
+        ([taken("full", 15), taken("full", 8, error=True), taken("full", 1)], "reach back 1.0 days"),
+        ([taken("full", 15), taken("full", 8), taken("full", -1)], "1 backups are dated ahead"),
+        ([taken("full", 30), taken("full", 23), taken("full", 3.1)], "no backup came for 3.0 days"),
+    ],
+)
+def test_what_speaks_against_removing_backups(there: list[dict[str, object]], why: str) -> None:
+    found = keep.objection(there, KEEPING, NOW)
+    assert found == "" if not why else why in found
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""Which of a policy's folders hold no file although they should: a disk not mounted, or data that are lost?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+
+from . import dumps, manifest
+from .configuration import Configuration
+from .restic import JobError
+
+
+def must_hold_files(configuration: Configuration, before: Iterable[bytes]) -> None:
+    """Refuse an empty source: its backup would be a green one of nothing.
+
+    A path of the policy must hold a file. So must each folder directly below one (below /srv/systems each system has
+    its own) that held one at the last scan and still stands; one that never did, or that was removed itself, is no
+    fault. What the policy's `may_be_empty` names, and what restic leaves out, may be empty. A path that is not there
+    or cannot be read is left to restic, which names it (the run is partial), unless that is all there is.
+
+    Args:
+        configuration: The job's.
+        before: The files that there were at the last scan; none where nothing has changed since.
+
+    Raises:
+        JobError: a folder is empty (`empty_source`); the message names it and the way out.
+    """
+    ours = dumps.folders_of(configuration.dumps)
+    paths = [path for path in configuration.paths if path not in ours]
+    folders = {folder for path in paths for folder in _folders_below(path, before)}
+    empty = [one for one in (*paths, *sorted(folders)) if _is_empty(one) and not _may_be(configuration, one)]
+    if not (empty or ours or any(map(os.path.lexists, paths))):
+        empty = paths or ["the policy, which names no path"]
+    if empty:
+        others = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
+        raise JobError(
+            "empty_source",
+            f"there is no file in {', '.join(empty[:3])}{others}; mount it or bring its data back. Where it is meant, "
+            "remove that folder, or name it in the policy's may_be_empty",
+        )
+
+
+def _folders_below(path: str, names: Iterable[bytes]) -> Iterator[str]:
+    """The folders directly below a path that hold one of these files."""
+    above = os.path.join(os.fsencode(path), b"")
+    start = len(above)
+    found = {
+        name[start:].partition(b"/")[0] for name in names if name.startswith(above) and b"/" in name[start:]
+    }
+    return (os.fsdecode(above + one) for one in found)
+
+
+def _is_empty(path: str) -> bool:
+    """Whether a path is there, can be read, and neither is a file nor holds one."""
+    try:
+        if os.path.isdir(path):
+            os.scandir(path).close()
+    except OSError:
+        return False
+    return os.path.lexists(path) and next(manifest.walk(os.fsencode(path)), None) is None
+
+
+def _may_be(configuration: Configuration, path: str) -> bool:
+    """Whether the policy says that this folder may hold nothing, or leaves it out."""
+    left_out = (
+        fnmatchcase(one, pattern)
+        for pattern in configuration.exclude
+        for one in (path, os.path.basename(path))
+    )
+    return path in configuration.may_be_empty or any(left_out)
