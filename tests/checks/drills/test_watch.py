@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import subprocess
 import threading
 import time
@@ -25,6 +27,7 @@ class Site:
 
     def __init__(self) -> None:
         self.content: dict[int, bytes | None] = {AF_INET: PAGE, AF_INET6: PAGE}
+        self.login = ""
         self.servers = [self._serve(AF_INET, "127.0.0.1", 0)]
         self.port = self.servers[0].server_address[1]
         self.servers.append(self._serve(AF_INET6, "::1", self.port))
@@ -36,7 +39,9 @@ class Site:
             def do_GET(self) -> None:
                 content = site.content[family]
                 found = content is not None and self.path == "/system/"
-                self.send_response(200 if found else 404)
+                refused = site.login and self.headers["Authorization"] != site.login
+                found = found and not refused
+                self.send_response(401 if refused else 200 if found else 404)
                 self.end_headers()
                 if found and content is not None:
                     self.wfile.write(content)
@@ -122,3 +127,41 @@ def test_a_server_that_is_gone_is_failing(site: Site, seen: Path) -> None:
     site.close()
     assert wait(seen, "failing").returncode == 0
     assert "refused" in seen.read_text()
+
+
+def test_a_target_with_a_login_and_a_text_of_its_own(site: Site, tmp_path: Path) -> None:
+    """Refused, it is not serving; whom it lets in has to see the text; no secret is on the command line or in the log."""
+    site.login = "Basic " + base64.b64encode(b"people:a secret").decode()
+    seen, login = tmp_path / "seen", tmp_path / "login"
+    login.write_text("people:wrong\n")
+    target = {
+        "name": "lost", "host": "example", "port": site.port, "path": "/system/",
+        "addresses": ["127.0.0.1", "::1"], "contains": "政务服务网", "login": str(login),
+    }  # fmt: skip
+    command = ["/usr/bin/python3", str(WATCH), "poll", str(seen), "30", "-", json.dumps(target)]
+    process = subprocess.Popen(command)
+    try:
+        assert wait(seen, "failing").returncode == 0
+        assert "status 401" in seen.read_text()
+        login.write_text("people:a secret\n")
+        assert wait(seen, "serving").returncode == 0
+        site.content = {AF_INET: b"Welcome to nginx!", AF_INET6: b"Welcome to nginx!"}
+        assert wait(seen, "failing").returncode == 0
+        assert "secret" not in seen.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_each_of_several_targets_has_its_own_page(site: Site, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    common = {"host": "x", "port": site.port, "path": "/system/", "addresses": ["127.0.0.1", "::1"]}
+    pages = {"lost": hashlib.sha256(PAGE).hexdigest(), "other": hashlib.sha256(b"another").hexdigest()}
+    targets = [json.dumps({**common, "name": name, "digest": digest}) for name, digest in pages.items()]
+    process = subprocess.Popen(["/usr/bin/python3", str(WATCH), "poll", str(seen), "30", "-", *targets])
+    try:
+        assert wait(seen, "serving").returncode == 0
+        assert "other ipv6 failing other content" in seen.read_text()
+    finally:
+        process.kill()
+        process.wait()

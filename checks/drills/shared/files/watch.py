@@ -1,17 +1,21 @@
-"""Is a system served, as a client of the extranet sees it? Runs on the client: needs no more than python3-minimal.
+"""Is a system served, as a client of the extranet sees it? Runs on the client: needs no more than python3.
 
 watch.py poll FILE SECONDS DIGEST NAME=HOST:PORT/PATH=ADDRESS4,ADDRESS6[=AUTHORITY] ...
     asks every target over each family 5 times a second and appends a line to FILE at each change:
     `TIME NAME FAMILY serving|failing REASON`. Serving means: status 200 and the content of that SHA-256; another
     status where DIGEST is written `STATUS:SHA256`. With the file of an AUTHORITY the target is asked over TLS, and its
-    certificate has to be of that authority and of the address.
+    certificate has to be of that authority and of the address. A target may also be a JSON object with the keys name,
+    host, port, path, addresses, authority, and: digest (its own, in place of DIGEST), contains (a text that the
+    content must have, in place of any digest), login (a file with USER:PASSWORD, for HTTP Basic).
 watch.py wait FILE SECONDS NAME serving|failing MOMENT
     waits until FILE says so of NAME in both families and prints when it came to that; exit 1 if it does not.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import socket
 import ssl
 import sys
@@ -38,6 +42,27 @@ class Target(NamedTuple):
     port: int
     path: str
     authority: str = ""
+    digest: str = ""
+    contains: str = ""
+    login: str = ""
+
+
+def targets_of(text: str) -> list[Target]:
+    """What a target of the command line is, over each family."""
+    if text.startswith("{"):
+        given = json.loads(text)
+        addresses = given.pop("addresses")
+    else:
+        name, url, listed, authority = [*text.split("="), ""][:4]
+        place, _, path = url.partition("/")
+        host, _, port = place.partition(":")
+        given = {"name": name, "host": host, "port": port, "path": f"/{path}", "authority": authority}
+        addresses = listed.split(",")
+    given["port"] = int(given["port"])
+    return [
+        Target(family=family, address=address, **given)
+        for family, address in zip(("ipv4", "ipv6"), addresses, strict=True)
+    ]
 
 
 def connect(target: Target) -> socket.socket:
@@ -58,9 +83,14 @@ def connect(target: Target) -> socket.socket:
 
 def ask(target: Target, digest: str) -> str:
     """An empty string when the right content came, or why not."""
-    request = f"GET {target.path} HTTP/1.0\r\nHost: {target.host}\r\nConnection: close\r\n\r\n"
     answer = b""
     try:
+        login = ""
+        if target.login:
+            # Read anew each time: it is never on a command line, and may be laid there later.
+            word = Path(target.login).read_bytes().strip()
+            login = f"Authorization: Basic {base64.b64encode(word).decode()}\r\n"
+        request = f"GET {target.path} HTTP/1.0\r\nHost: {target.host}\r\n{login}Connection: close\r\n\r\n"
         with connect(target) as connection:
             connection.sendall(request.encode())
             while chunk := connection.recv(65536):
@@ -69,10 +99,12 @@ def ask(target: Target, digest: str) -> str:
         return error.strerror or str(error)
     head, _, body = answer.partition(b"\r\n\r\n")
     status = head.split(b" ", 2)[1:2]
-    expected, _, digest = digest.rpartition(":")
+    expected, _, digest = (target.digest or digest).rpartition(":")
+    expected = "" if target.contains else expected
     if status != [(expected or "200").encode()]:
         return f"status {status[0].decode('ascii', 'replace') if status else 'none'}"
-    return "" if hashlib.sha256(body).hexdigest() == digest else "other content"
+    right = target.contains.encode() in body if target.contains else hashlib.sha256(body).hexdigest() == digest
+    return "" if right else "other content"
 
 
 def watch(target: Target, digest: str, until: float, log: TextIO, lock: threading.Lock) -> None:
@@ -97,11 +129,7 @@ def poll(file: str, seconds: str, digest: str, *targets: str) -> int:
     until, lock, threads = time.monotonic() + float(seconds), threading.Lock(), []
     with Path(file).open("a", encoding="utf-8") as log:
         for text in targets:
-            name, url, addresses, authority = [*text.split("="), ""][:4]
-            place, _, path = url.partition("/")
-            host, _, port = place.partition(":")
-            for family, address in zip(("ipv4", "ipv6"), addresses.split(","), strict=True):
-                target = Target(name, family, address, host, int(port), f"/{path}", authority)
+            for target in targets_of(text):
                 threads.append(threading.Thread(target=watch, args=(target, digest, until, log, lock)))
                 threads[-1].start()
         for thread in threads:
