@@ -23,7 +23,7 @@ PROMETHEUS = f"https://[::1]:{PROMETHEUS_PORT}"
 #: What the kit gives the playbooks; a drill's own variables have other names. authoring.md explains each.
 GIVEN = (
     "addresses", "detection", "drill", "inventory", "jizuo", "kit", "moments", "node_addresses", "nodes",
-    "policy", "prometheus", "pyinfra", "shared_files", "stage_seconds", "state", "system",
+    "policy", "policy_systems", "prometheus", "pyinfra", "shared_files", "stage_seconds", "state", "system",
 )  # fmt: skip
 
 
@@ -151,6 +151,13 @@ def operations(city: City) -> tuple[str, ...]:
     return tuple(node.id for node in city.nodes.values() if node.role is NodeRole.OPERATIONS)
 
 
+def urgent_first(held: Held) -> list[str]:
+    """The systems that the policy backs up: the drill's own first, then by their RTO (systems.csv; 0 is none)."""
+    found = [held.city.systems[name] for name in held.policy.systems] if held.policy else []
+    own = held.system.id if held.system else ""
+    return [one.id for one in sorted(found, key=lambda one: (one.id != own, one.rto or float("inf")))]
+
+
 def variables(held: Held, inventory: Path, state: Path) -> dict[str, Any]:
     """What the playbooks of a drill read: :data:`GIVEN`, and the drill's own."""
     plan = build_plan(held.city)
@@ -166,6 +173,7 @@ def variables(held: Held, inventory: Path, state: Path) -> dict[str, Any]:
         "drill": held.name,
         "system": held.system.id if held.system else "",
         "policy": held.policy.id if held.policy else "",
+        "policy_systems": urgent_first(held),
         "nodes": {group: list(nodes) for group, nodes in held.nodes.items()},
         "addresses": {group: addresses[nodes[0]] for group, nodes in held.nodes.items()},
         "node_addresses": addresses,

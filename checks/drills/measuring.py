@@ -7,7 +7,8 @@ A task of a playbook says what it saw in lines on its standard output:
     drill-sum WHERE SHA256 PATH    a file that was `lost`, or one that was `recovered`
     drill-time WHERE TIME PATH     when that file was last changed
     drill-record WHERE ID TIME     a record that a writer was told to be kept, and when: those that were `lost` with the
-                                   system (all up to the fault), and those that were `recovered`
+                                   system (all up to the fault), those that were `recovered`, and, read from the disk
+                                   itself when the fault is undone, those that `survived` on it
     drill-tolerated NAME           a critical alert that fired before the drill, and is no obstacle
 
 TIME is ISO 8601 with an offset from UTC, or Unix time in seconds.
@@ -112,8 +113,19 @@ def measured(seen: Seen, rto_objective: float | None, rpo_objective: float | Non
 
 def _nothing_lost(seen: Seen) -> bool:
     """Whether all that a writer was told to be kept came back."""
-    kept, recovered = seen.records.get("lost"), seen.records.get("recovered", {})
-    return bool(kept) and not _missing(kept or {}, recovered)
+    kept, recovered = _kept(seen), seen.records.get("recovered", {})
+    return bool(kept) and not _missing(kept, recovered)
+
+
+def _kept(seen: Seen) -> dict[str, float]:
+    """All records that were on the disk: as it was read before the fault, and after."""
+    return {**seen.records.get("survived", {}), **seen.records.get("lost", {})}
+
+
+def not_survived(seen: Seen) -> int:
+    """How many records were told as kept before the fault and are not on the disk after it; 0 where it was not read."""
+    survived = seen.records.get("survived")
+    return len(_missing(seen.records.get("lost", {}), survived)) if survived else 0
 
 
 def _missing(kept: Mapping[str, float], recovered: Mapping[str, float]) -> list[float]:
@@ -126,7 +138,7 @@ def newest_recovered(seen: Seen) -> datetime | None:
     Where no record came back, that of the snapshot. None before recovery: nothing is known then of what is lost.
     """
     recovered = seen.records.get("recovered", {})
-    first_lost = min(_missing(seen.records.get("lost", {}), recovered), default=float("inf"))
+    first_lost = min(_missing(_kept(seen), recovered), default=float("inf"))
     before = [at for at in recovered.values() if at < first_lost]
     return datetime.fromtimestamp(max(before), UTC) if before else seen.moment("snapshot")
 

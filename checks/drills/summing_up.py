@@ -59,6 +59,9 @@ def record_of(
         if name not in reached
     ]
     issues = (*noted, *_issues(held, found, data, progress.done, back, ended))
+    if gone := measuring.not_survived(progress.seen):
+        what = f"故障前已落盘的{gone}条记录在恢复供电后的磁盘上缺失"
+        issues = (*issues, issue_of(held, what, ended))
     rule = None if kind is Kind.TABLETOP else definition.detection
     return DrillRecord(
         version=VERSION,

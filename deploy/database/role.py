@@ -74,6 +74,9 @@ def repositories(kept: list[Cluster]) -> None:
     """What receives databases' logs, and what pulls their base backups."""
     data, store, hosts = here(), secret_store(), all_hosts()
     debian_packages(name="database repository", names=keeper.PACKAGES)
+    if data.role is NodeRole.OFFSITE:
+        files(name="no cluster of the package's", wanted=node.before_installation())
+        debian_packages(name="database server for a recovery", names=keeper.TAKE_OVER_PACKAGES)
     files(
         name="database repository accounts",
         wanted=keeper.accounts(),

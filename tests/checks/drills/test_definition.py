@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -119,6 +120,19 @@ def test_what_playbooks_read(tmp_path: Path) -> None:
     assert found["node_addresses"]["cloud-1"] == [ipv4, ipv6]
     assert found["pyinfra"][0] == "flock", "the way back waits for a command of a stage that was stopped"
     assert found["detection"]["alert"] == "SystemEndpointDown"
+    assert found["policy_systems"] == ["yichun-gov-service-net", "gov-data-portal"]
+
+
+def test_the_data_centre_lost_brings_up_every_system_that_the_policy_backs_up() -> None:
+    """Each is asked for, hashed, restored and taken back: no step names one alone."""
+    found = variables(
+        hold_against("data-centre-lost", read_definition("data-centre-lost"), load_city(LAB)), LAB, Path("/s")
+    )
+    assert found["critical"] == "{{ policy_systems }}"
+    for stage in ("prepare", "inject", "recover", "verify", "fallback"):
+        text = (FOLDER / "data-centre-lost/playbooks" / f"{stage}.yml").read_text()
+        assert "critical" in text or "list_records" in text
+        assert not re.search(r"\{\{[^}]*\bsystem\b(?!=)[^}]*\}\}", text), stage
 
 
 def test_every_key_is_described() -> None:

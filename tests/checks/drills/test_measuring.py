@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.drills.measuring import Seen, data_check, measured, serving_by_family, timeline
+from checks.drills.measuring import Seen, data_check, measured, not_survived, serving_by_family, timeline
 from checks.drills.record import Outcome
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -199,3 +199,17 @@ def test_rto_and_rpo_of_any_drill(ages: list[int], recovered: int, outage: int, 
     assert result.rto_seconds == pytest.approx(outage / 1000, abs=0.001)
     lost = 0 if kept == stamps else (milliseconds(FAULT) - kept[-1]) / 1000
     assert result.rpo_seconds == pytest.approx(lost, abs=0.001)
+
+
+def test_a_record_that_was_told_as_kept_and_did_not_survive_the_fault_is_counted() -> None:
+    """Read from the disk before the fault and after: what came between is lost with the rest, and the RPO sees it."""
+    told = ("drill-record lost a 2026-08-01T09:30:08+08:00", "drill-record lost b 2026-08-01T09:30:09+08:00")
+    after = "drill-record survived a 2026-08-01T09:30:08+08:00"
+    late = "drill-record survived c 2026-08-01T09:30:09.900+08:00"
+    recovered = [line.replace("lost", "recovered") for line in told]
+    fault = "drill-moment fault 2026-08-01T09:30:10+08:00"
+    assert not_survived(seen(*told, after)) == 1
+    assert not_survived(seen(*told, after, told[1].replace("lost", "survived"))) == 0
+    assert not_survived(seen(*told)) == 0, "the disk was not read again"
+    assert measured(seen(fault, *told, *recovered), 900, 3600).rpo_seconds == 0
+    assert measured(seen(fault, *told, late, *recovered), 900, 3600).rpo_seconds == 1

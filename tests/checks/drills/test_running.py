@@ -42,6 +42,7 @@ class Script:
         self.before: Callable[[str], None] = lambda stage: None
         self.recovered = "same"
         self.silent = ""
+        self.more: dict[str, list[str]] = {}
 
     def play(
         self, stage: str, seconds: int, cancelled: Callable[[], bool], more: Mapping[str, Any] | None = None
@@ -65,7 +66,7 @@ class Script:
                 f"drill-sum recovered {self.recovered} index.html",
             ],
         }
-        said = [] if stage == self.silent else lines.get(stage, [])
+        said = [] if stage == self.silent else [*lines.get(stage, []), *self.more.get(stage, [])]
         return Played(tuple(said), self.problems.get(stage, ""))
 
 
@@ -311,3 +312,11 @@ def test_what_has_no_rpo_is_not_measured_against_one(held: Held) -> None:
     record = held_with(script)
     assert record.success, record.issues
     assert record.measured.rpo_objective_seconds is None
+
+
+def test_records_that_a_cut_took_from_the_disk_are_an_issue(held: Held) -> None:
+    script = Script(held)
+    script.more["inject"] = ["drill-record lost a 1754011810.1", "drill-record lost b 1754011810.2"]
+    script.more[FALLBACK] = ["drill-record survived a 1754011810.1"]
+    record = held_with(script)
+    assert "故障前已落盘的1条记录在恢复供电后的磁盘上缺失" in [issue.what for issue in record.issues]

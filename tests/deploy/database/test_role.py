@@ -208,3 +208,11 @@ def test_the_node_s_configuration_is_what_its_programs_read(deployed: dict[str, 
 
     assert set(keeping) == set(Keeping._fields)
     assert node.VERSION in content["data"]
+
+
+def test_the_other_city_can_start_a_cluster_when_this_one_s_mirror_is_lost(city: FakeCity) -> None:
+    sent = city.run(role.database, "backup-1", "offsite-1")
+    order = [next(number for number, command in enumerate(sent[OFFSITE]) if step in command)
+             for step in ("createcluster.conf", "postgresql-15")]  # fmt: skip
+    assert order == sorted(order), "the package would make a cluster of its own"
+    assert not any("postgresql-15" in command for command in sent[BACKUP])
