@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from checks.drills.definition import ALL_STAGES, SHARED, Definition, DrillError, playbook
-from inventories.backups.records import BackupPolicy
+from inventories.backups.records import BackupPolicy, Engine, Method
 from inventories.cells import seconds
+from inventories.hosts import clients_of
 from inventories.monitoring import PROMETHEUS_PORT
 from inventories.plan import build_plan
 from inventories.records import City, Family, NodeRole, System
@@ -22,8 +24,9 @@ OPERATIONS, MONITORING = "operations", "monitoring"
 PROMETHEUS = f"https://[::1]:{PROMETHEUS_PORT}"
 #: What the kit gives the playbooks; a drill's own variables have other names. authoring.md explains each.
 GIVEN = (
-    "addresses", "detection", "drill", "inventory", "jizuo", "kit", "moments", "node_addresses", "nodes",
-    "policy", "policy_systems", "prometheus", "pyinfra", "shared_files", "stage_seconds", "state", "system",
+    "addresses", "backups_lost", "databases_lost", "detection", "drill", "inventory", "jizuo", "kit", "moments",
+    "node_addresses", "nodes", "policy", "policy_systems", "prometheus", "pyinfra", "shared_files",
+    "stage_seconds", "state", "system",
 )  # fmt: skip
 
 
@@ -158,6 +161,31 @@ def urgent_first(held: Held) -> list[str]:
     return [one.id for one in sorted(found, key=lambda one: (one.id != own, one.rto or float("inf")))]
 
 
+def backups_on(city: City, nodes: Sequence[str]) -> dict[str, list[str]]:
+    """Which policies each client keeps, or copies, on one of these nodes."""
+    found: dict[str, list[str]] = {}
+    for policy in city.backups.values():
+        if {policy.repository, *policy.copies} & set(nodes):
+            for client in clients_of(city, policy):
+                found.setdefault(client, []).append(policy.id)
+    return found
+
+
+def databases_on(city: City, nodes: Sequence[str]) -> dict[str, list[str]]:
+    """Which of each client's PostgreSQL clusters are kept continuously on one of these nodes, as pgBackRest names them."""
+    found: dict[str, list[str]] = {}
+    for client, policies in backups_on(city, nodes).items():
+        instances = [
+            database.instance
+            for policy in policies
+            for database in city.backups[policy].database
+            if database.engine is Engine.POSTGRESQL and database.method is Method.CONTINUOUS
+        ]
+        if instances:
+            found[client] = [f"{client}-{instance}" for instance in dict.fromkeys(instances)]
+    return found
+
+
 def variables(held: Held, inventory: Path, state: Path) -> dict[str, Any]:
     """What the playbooks of a drill read: :data:`GIVEN`, and the drill's own."""
     plan = build_plan(held.city)
@@ -174,6 +202,8 @@ def variables(held: Held, inventory: Path, state: Path) -> dict[str, Any]:
         "system": held.system.id if held.system else "",
         "policy": held.policy.id if held.policy else "",
         "policy_systems": urgent_first(held),
+        "backups_lost": backups_on(held.city, held.nodes.get("lost", ())),
+        "databases_lost": databases_on(held.city, held.nodes.get("lost", ())),
         "nodes": {group: list(nodes) for group, nodes in held.nodes.items()},
         "addresses": {group: addresses[nodes[0]] for group, nodes in held.nodes.items()},
         "node_addresses": addresses,

@@ -135,6 +135,14 @@ def test_the_data_centre_lost_brings_up_every_system_that_the_policy_backs_up() 
         assert not re.search(r"\{\{[^}]*\bsystem\b(?!=)[^}]*\}\}", text), stage
 
 
+def test_the_backup_node_lost_rebuilds_all_that_the_inventory_keeps_on_it() -> None:
+    held = hold_against("backup-node-lost", read_definition("backup-node-lost"), load_city(LAB))
+    found = variables(held, LAB, Path("/s"))
+    assert found["backups_lost"] == {"cloud-1": ["gov-service"], "xinchuang-1": ["collab-office"]}
+    assert found["databases_lost"] == {"cloud-1": ["cloud-1-main"]}
+    assert set(found["backups_lost"]) == set(held.nodes["writer"]), "a client of the lost node has no part"
+
+
 def test_every_key_is_described() -> None:
     found = {key.name: key for key in keys()}
     assert found["detection.alert"].description
