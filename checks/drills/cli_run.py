@@ -273,7 +273,7 @@ def _running(
     )
     progress.scratch = str(player.scratch)
     decide = (
-        (lambda: True) if yes else (lambda: click.confirm("The fault is detected. Recover?", default=True))
+        (lambda: True) if yes else (lambda: click.confirm("Recover?", default=True))
     )
     try:
         yield Run(held, player, progress, decide, say, stop, journal.save)
@@ -355,7 +355,13 @@ def _ask_first(held: Held) -> None:
     click.echo(f"{held.name}: {held.definition.title}\n{held.definition.scope}")
     for group, nodes in held.nodes.items():
         click.echo(f"  {group}: {', '.join(nodes)}")
-    click.confirm("The fault is real, and all is put back at the end. Hold it now?", abort=True)
+    real = "The fault is real, and all is put back at the end."
+    said = (
+        "Simulated: nothing is broken, the fault is said to happen, and detection is not measured. Recovery and "
+        "verification are for real, and all is put back at the end."
+    )
+    click.echo(said if held.definition.kind is Kind.SIMULATED else real)
+    click.confirm("Hold it now?", abort=True)
 
 
 def _say(silent: bool) -> Callable[[str], None]:

@@ -116,7 +116,8 @@ class Definition(_Table, frozen=True):
     kind: Annotated[
         Kind,
         msgspec.Meta(
-            description="live: a real fault; simulated: played, without the fault; tabletop: on paper, no playbooks.",
+            description="live: a real fault; simulated: the fault is said, not made, detection is not measured, the rest is for real; "
+            "tabletop: on paper, no playbooks.",
             examples=["live"],
         ),
     ]
@@ -234,9 +235,13 @@ def _contradictions(definition: Definition, playbooks: Path) -> list[str]:
     if definition.kind is Kind.TABLETOP:
         return wrong if definition.steps else [*wrong, "a tabletop drill needs [steps]"]
     has = {stage for stage in ALL_STAGES if (playbooks / f"{stage}.yml").exists()}
-    missing = [f"{stage}.yml" for stage in ALL_STAGES if stage not in has and stage not in OPTIONAL]
+    optional = OPTIONAL | ({"inject"} if definition.kind is Kind.SIMULATED else set())
+    missing = [f"{stage}.yml" for stage in ALL_STAGES if stage not in has and stage not in optional]
     if missing:
         wrong.append(f"{playbooks} has no {', '.join(missing)}")
-    if ("detect" in has) == (definition.detection is not None):
+    if definition.kind is Kind.SIMULATED:
+        if definition.detection is not None:
+            wrong.append("nothing is broken in a simulated drill, and no alert can fire: leave [detection] out")
+    elif ("detect" in has) == (definition.detection is not None):
         wrong.append("write either [detection], and Prometheus is asked, or playbooks/detect.yml")
     return wrong

@@ -33,6 +33,13 @@ class Outcome(StrEnum):
     DONE = "done"
     FAILED = "failed"
     NOT_REACHED = "not_reached"
+    #: Of a simulated drill: the fault, which is only said to have happened, and what could only be seen of a real one.
+    SKIPPED = "skipped"
+
+    @property
+    def well(self) -> bool:
+        """Whether the next stage may follow."""
+        return self in (Outcome.DONE, Outcome.SKIPPED)
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +65,7 @@ class Timeline(_Part, frozen=True):
     """The moments that are measured; null where it did not come to that.
 
     Attributes:
-        fault: The system was lost.
+        fault: The system was lost; in a simulated drill, when it was said to be.
         noticed: Monitoring saw it: the alert became pending in Prometheus.
         detected: Monitoring raised the alarm: the alert fired, or what else the drill calls detected.
         decided: It was decided to recover.

@@ -13,11 +13,13 @@ from checks.drills.definition import FALLBACK, REPEATABLE, RESTORE, STAGES, Dril
 from checks.drills.held import Held
 from checks.drills.measuring import Seen
 from checks.drills.playing import Played
-from checks.drills.record import DrillRecord, Outcome, Stage
+from checks.drills.record import DrillRecord, Kind, Outcome, Stage
 from checks.drills.summing_up import record_of
 from checks.drills.under_way import Progress
 from inventories.cells import seconds
 
+#: What a simulated drill leaves out, and what its record says of that.
+SIMULATED = {"inject": "模拟演练：未注入故障，以此刻为约定的故障发生时刻", "detect": "模拟演练：监测发现未测"}
 #: What a stage may take beyond the time that is given to what it waits for, in seconds.
 GRACE = 30
 
@@ -122,7 +124,7 @@ def hold(run: Run) -> DrillRecord:
     try:
         for name in STAGES[len(progress.done) :]:
             progress.done.append(_stage(run, name))
-            if progress.done[-1].outcome is not Outcome.DONE:
+            if not progress.done[-1].outcome.well:
                 break
     finally:
         back = put_back(run)
@@ -148,13 +150,15 @@ def resumable(held: Held, progress: Progress) -> str:
     harmless = {"prepare", FALLBACK, RESTORE} | REPEATABLE | set(held.definition.resume)
     if progress.stage and progress.stage not in harmless:
         return f"it died in the stage {progress.stage}, which may be half done and cannot be begun again"
-    if progress.done and progress.done[-1].outcome is not Outcome.DONE:
+    if progress.done and not progress.done[-1].outcome.well:
         return f"its stage {progress.done[-1].name} had failed, and it was putting all back"
     return ""
 
 
 def _stage(run: Run, name: str) -> Stage:
     """Play a stage, whatever becomes of it."""
+    if run.held.definition.kind is Kind.SIMULATED and name in SIMULATED and name not in run.held.playbooks:
+        return _skipped(run, name)
     if name == "recover":
         run.progress.seen.moments["started"] = run.held.now()
     try:
@@ -168,6 +172,17 @@ def _stage(run: Run, name: str) -> Stage:
     if name == "decide" and stage.outcome is Outcome.DONE:
         return _decided(run, stage)
     return stage
+
+
+def _skipped(run: Run, name: str) -> Stage:
+    """What a simulated drill does not do; its fault is said to happen now."""
+    now = run.held.now()
+    if name == "inject":
+        run.progress.seen.moments["fault"] = now
+    run.say(f"{name}: simulated, nothing is done")
+    return Stage(
+        name=name, started_at=_text(now), seconds=0.0, outcome=Outcome.SKIPPED, detail=SIMULATED[name]
+    )
 
 
 def _play(run: Run, name: str) -> Stage:

@@ -8,6 +8,7 @@ import click
 import yaml
 
 from checks.drills.definition import ALL_STAGES, FALLBACK, RESTORE
+from checks.drills.record import Kind
 from checks.drills.held import MONITORING, Held
 
 
@@ -49,6 +50,8 @@ def show_steps(held: Held) -> None:
         click.echo(
             f"detected by: {rule.alert}{labels}, as Prometheus on {watching} says, within {rule.within}"
         )
+    if definition.kind is Kind.SIMULATED:
+        click.echo("simulated: no fault is made (inject), and detection is not measured; the rest is for real")
     for stage in ("health", *ALL_STAGES):
         steps = steps_of(held, stage)
         if stage == "decide":

@@ -17,6 +17,13 @@ LAB = Path(__file__).resolve().parents[3] / "inventories/lab"
 NAME = "restore-system-offsite"
 
 
+#: The example, simulated.
+SIMULATED = (
+    ('kind = "live"', 'kind = "simulated"'),
+    ('[detection]\nalert = "SystemEndpointDown"\nlabels = { subject = "yichun-gov-service-net" }\nwithin = "10m"\n', ""),
+)
+
+
 def written(tmp_path: Path, *changes: tuple[str, str]) -> Held:
     """The example with some of its text replaced, held in the lab."""
     shutil.copytree(FOLDER / NAME, tmp_path / NAME)
@@ -75,6 +82,16 @@ def test_every_drill_of_the_kit_fits_the_lab() -> None:
 def test_a_definition_that_is_wrong_is_refused(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     with pytest.raises(DrillError, match=complaint):
         written(tmp_path, (old, new))
+
+
+def test_a_simulated_drill_waits_for_no_alert_and_needs_no_fault(tmp_path: Path) -> None:
+    assert "inject" not in written(tmp_path, *SIMULATED).playbooks
+    (tmp_path / NAME / "playbooks/inject.yml").unlink()
+    assert read_definition(NAME, tmp_path).kind == "simulated"
+    text = (FOLDER / NAME / "drill.toml").read_text().replace(*SIMULATED[0])
+    (tmp_path / NAME / "drill.toml").write_text(text)
+    with pytest.raises(DrillError, match=r"no alert can fire: leave \[detection\] out"):
+        read_definition(NAME, tmp_path)
 
 
 def test_a_stage_without_its_playbook_is_named(tmp_path: Path) -> None:

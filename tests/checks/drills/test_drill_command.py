@@ -270,3 +270,10 @@ def test_a_record_of_any_name_is_handed_over_whole(
     assert hand_over(load_city(LAB), state, path) == []
     assert [(one.name, one.read_text()) for one in kept.iterdir()] == [(path.name, "{}")]
     assert not (tmp_path / "x").exists()
+
+
+def test_what_is_simulated_is_told_before() -> None:
+    shown = run("run", "recovery-kit", "--dry").output
+    assert "simulated: no fault is made (inject), and detection is not measured" in shown
+    assert "\ninject" not in shown
+    assert "no fault is made" not in run("run", NAME, "--dry").output

@@ -210,3 +210,10 @@ def test_it_prints_on_two_sheets_of_a4(chromium: str, tmp_path: Path) -> None:
     assert 1 <= len(sheets) <= 2
     for wide, high in sheets:
         assert (round(float(wide)), round(float(high))) in {(595, 842), (596, 842)}  # 210 by 297 mm in points
+
+
+def test_a_simulated_drill_says_what_was_not_real() -> None:
+    text = page(msgspec.structs.replace(example(), kind=Kind.SIMULATED))
+    assert "模拟演练" in text
+    assert "未注入真实故障" in text
+    assert "未注入真实故障" not in page(example())

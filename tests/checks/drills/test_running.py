@@ -14,10 +14,10 @@ import click
 import msgspec
 import pytest
 
-from checks.drills.definition import FALLBACK, RESTORE, STAGES, read_definition
+from checks.drills.definition import FALLBACK, FOLDER, RESTORE, STAGES, read_definition
 from checks.drills.held import Held, hold_against
 from checks.drills.playing import Played
-from checks.drills.record import DrillRecord, Outcome
+from checks.drills.record import DrillRecord, Kind, Outcome
 from checks.drills.running import NotBegunError, Run, Stop, healthy, hold, resumable
 from checks.drills.under_way import Progress
 from inventories.load import load_city
@@ -320,3 +320,45 @@ def test_records_that_a_cut_took_from_the_disk_are_an_issue(held: Held) -> None:
     script.more[FALLBACK] = ["drill-record survived a 1754011810.1"]
     record = held_with(script)
     assert "故障前已落盘的1条记录在恢复供电后的磁盘上缺失" in [issue.what for issue in record.issues]
+
+
+def simulated(held: Held) -> Held:
+    """The example without its fault; its inject.yml is still there."""
+    return held._replace(
+        definition=msgspec.structs.replace(held.definition, kind=Kind.SIMULATED, detection=None)
+    )
+
+
+def test_a_simulated_drill_makes_no_fault_and_its_record_says_so(held: Held) -> None:
+    assert (FOLDER / NAME / "playbooks/inject.yml").exists()
+    script = Script(simulated(held))
+    record = held_with(script)
+    assert script.played == ["prepare", "decide", "recover", "verify", FALLBACK]
+    assert record.kind is Kind.SIMULATED
+    outcomes = {stage.name: stage.outcome for stage in record.stages}
+    assert (outcomes["inject"], outcomes["detect"]) == (Outcome.SKIPPED, Outcome.SKIPPED)
+    assert "未注入故障" in record.stages[1].detail
+    assert record.timeline.fault is not None, "RTO counts from when it was said"
+    assert (record.measured.noticed_seconds, record.measured.detected_seconds) == (None, None)
+    assert record.measured.rto_seconds is not None
+    assert record.success, record.issues
+
+
+def test_a_simulated_drill_that_died_after_its_fault_was_said_goes_on(held: Held) -> None:
+    progress = begun(held)
+    hold(run_of(Script(simulated(held)), progress))
+    del progress.done[3:]
+    assert progress.done[-1].outcome is Outcome.SKIPPED
+    assert resumable(simulated(held), progress) == ""
+
+
+def test_a_test_alert_of_a_simulated_drill_s_own_is_waited_for(held: Held, tmp_path: Path) -> None:
+    class WithAlert(Held):
+        @property
+        def playbooks(self) -> dict[str, Path]:
+            return {**super().playbooks, "detect": tmp_path / "detect.yml"}
+
+    script = Script(WithAlert(*simulated(held)))
+    record = held_with(script)
+    assert script.played[:2] == ["prepare", "detect"]
+    assert record.measured.detected_seconds is not None
