@@ -18,6 +18,8 @@ from checks.drills.chain import digest, write_record
 from checks.drills.definition import DrillError, read_definition
 from checks.drills.handing_over import REMOTE, hand_over
 from checks.drills.held import ROOT, Held, hold_against, variables
+from checks.drills.marking import REMOTE as MARKER
+from checks.drills.marking import mark, marked_nodes, marker_of, unmark
 from checks.drills.masking import mask_of, secrets_of
 from checks.drills.page import page
 from checks.drills.playing import Player, remove_scratch
@@ -102,7 +104,7 @@ def run(
 ) -> None:
     """Hold the drill NAME. Whatever happens, also Ctrl-C, it ends with all put back.
 
-    It begins only while no other drill is under way on these hosts and Prometheus has no critical alert. With
+    It begins only while no other drill is under way on these hosts, of this or another controller, and Prometheus has no critical alert. With
     --decide-on pending it goes on as soon as monitoring has noticed the fault, before the alert's `for` is over: for
     rehearsals; the record says so, and has no time of detection then.
     """
@@ -138,10 +140,15 @@ def run(
             if left is not None:
                 raise DrillError(_left(left))
             with _running(held, progress, journal, state, yes, _say(quiet or as_json), stop) as running:
-                progress.seen.tolerated = healthy(
-                    held, running.stages, healthy_within, progress.tolerated, stop
-                )
-                return _held(running, journal)
+                _mark(running, state)
+                try:
+                    progress.seen.tolerated = healthy(
+                        held, running.stages, healthy_within, progress.tolerated, stop
+                    )
+                except BaseException:
+                    _unmark(running, state)
+                    raise
+                return _held(running, journal, state)
 
     _finish(held, state, folder, or_exit(act), as_json)
 
@@ -185,7 +192,8 @@ def resume(yes: bool, as_json: bool, quiet: bool) -> None:
                 Stop().listening() as stop,
                 _running(held, progress, journal, state, yes, say, stop) as running,
             ):
-                return held, progress, _held(running, journal)
+                _mark(running, state)
+                return held, progress, _held(running, journal, state)
 
     held, progress, record = or_exit(act)
     _finish(held, state, Path(progress.records), record, as_json)
@@ -220,6 +228,7 @@ def abort(as_json: bool, quiet: bool) -> None:
                 back = put_back(running)
                 if all(stage.outcome is Outcome.DONE for stage in back):
                     journal.end()
+                    _unmark(running, state)
                 return held, progress, record_of(held, progress, back, aborted=True)
 
     found = or_exit(act)
@@ -238,18 +247,33 @@ def exit_code(record: DrillRecord) -> int:
     return 0 if record.success else 2
 
 
-def _held(running: Run, journal: Journal) -> DrillRecord:
+def _held(running: Run, journal: Journal, state: Path) -> DrillRecord:
     try:
         record = hold(running)
     except NotBegunError as error:
         if error.put_back:
             journal.end()
+            _unmark(running, state)
         raise
     if record.fallback.outcome is Outcome.DONE and (
         not record.restore or record.restore.outcome is Outcome.DONE
     ):
         journal.end()
+        _unmark(running, state)
     return record
+
+
+def _mark(running: Run, state: Path) -> None:
+    """Say on the city's nodes that this drill is under way; the ones that a fault has taken are told."""
+    progress = running.progress
+    own = marker_of(running.held, state, progress.id, progress.began)
+    for node in mark(running.held, state, own):
+        running.say(f"{node} does not take the marker of this drill: another controller may not see it there")
+
+
+def _unmark(running: Run, state: Path) -> None:
+    for node in unmark(state, marked_nodes(running.held.city), running.progress.id):
+        running.say(f"{node} still has the marker of this drill; there: sudo rm {MARKER}")
 
 
 @contextmanager
