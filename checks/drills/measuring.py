@@ -9,6 +9,7 @@ A task of a playbook says what it saw in lines on its standard output:
     drill-record WHERE ID TIME     a record that a writer was told to be kept, and when: those that were `lost` with the
                                    system (all up to the fault), those that were `recovered`, and, read from the disk
                                    itself when the fault is undone, those that `survived` on it
+    drill-note TEXT                what the record is to say beside the figures, in Chinese
     drill-tolerated NAME           a critical alert that fired before the drill, and is no obstacle
 
 TIME is ISO 8601 with an offset from UTC, or Unix time in seconds.
@@ -37,6 +38,7 @@ class Seen(msgspec.Struct):
     times: dict[str, dict[str, float]] = {}
     records: dict[str, dict[str, float]] = {}
     tolerated: list[str] = []
+    notes: list[str] = []
 
     def read(self, lines: Iterable[str]) -> None:
         """Take in what a task printed; lines of other forms are passed over.
@@ -58,6 +60,8 @@ class Seen(msgspec.Struct):
             elif word == "drill-record":
                 where, identity, at = rest.split(" ", 2)
                 self.records.setdefault(where, {})[identity] = _moment(at).timestamp()
+            elif word == "drill-note":
+                self.notes.append(rest)
             elif word == "drill-tolerated":
                 self.tolerated.append(rest)
 

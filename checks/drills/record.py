@@ -167,6 +167,7 @@ class DrillRecord(_Part, frozen=True):
         fallback: Undoing the fault.
         restore: Bringing normal operation back; null where the drill has no such stage.
         tolerated_alerts: Critical alerts that fired before the drill began, and were said to be no obstacle.
+        notes: What the drill's steps said beside the figures, in Chinese: what is lost without being data of a system.
         next_due_at: Until when the drill is to be held again.
         artifacts: The folder of what ansible-runner kept, beside the record; empty when nothing was run.
     """
@@ -203,6 +204,7 @@ class DrillRecord(_Part, frozen=True):
     restore: Stage | None = None
     detection: Detection | None = None
     tolerated_alerts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     next_due_at: str | None = None
     artifacts: str = ""
 

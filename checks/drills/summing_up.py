@@ -95,6 +95,7 @@ def record_of(
         detection=Detection(alert=rule.alert, labels=rule.labels, decided_on=progress.decide_on)
         if rule
         else None,
+        notes=tuple(progress.seen.notes),
         tolerated_alerts=tuple(progress.seen.tolerated),
         artifacts="" if kind is Kind.TABLETOP else f"artifacts/{progress.id}",
         next_due_at=(ended + timedelta(seconds=definition.every_seconds)).isoformat(timespec="seconds"),

@@ -28,6 +28,7 @@ groups:
       - {alert: Broken, expr: "vector(time()) > %d", for: 2s, labels: {severity: critical, subject: "a \\"system\\""}}
       - {alert: Never, expr: "vector(0) > 1", for: 2s, labels: {severity: critical}}
       - {alert: Mild, expr: "vector(1)", labels: {severity: warning}}
+      - {record: up, expr: "vector(1)"}
 """
 
 
@@ -120,6 +121,14 @@ def test_a_prometheus_that_does_not_answer_is_not_healthy() -> None:
     done = run("healthy", "http://127.0.0.1:1", "0", "[]")
     assert done.returncode == 1
     assert "does not answer" in done.stderr
+
+
+def test_the_record_is_told_whether_the_time_before_the_fault_is_known(prometheus: Prometheus) -> None:
+    prometheus.until(lambda: b'"1"]' in prometheus.get("/api/v1/query?query=up"))
+    told = run("history", prometheus.url, (datetime.now(UTC) + timedelta(seconds=60)).isoformat(), "本地监测库")
+    assert told.stdout == "drill-note 本地监测库：故障前1分钟有1个监测目标的数据\n", told.stderr
+    told = run("history", prometheus.url, "2026-01-01T00:00:00+08:00", "本地监测库")
+    assert "没有数据，故障前的历史已丢失" in told.stdout
 
 
 def test_an_alert_from_its_fault_to_its_end(prometheus: Prometheus) -> None:

@@ -217,3 +217,8 @@ def test_a_simulated_drill_says_what_was_not_real() -> None:
     assert "模拟演练" in text
     assert "未注入真实故障" in text
     assert "未注入真实故障" not in page(example())
+
+
+def test_what_steps_said_beside_the_figures_is_on_the_page() -> None:
+    text = page(msgspec.structs.replace(example(), notes=("ops-1：<没有>数据", "offsite-1：有41个")))
+    assert "ops-1：&lt;没有&gt;数据；offsite-1：有41个" in text

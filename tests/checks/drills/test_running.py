@@ -362,3 +362,9 @@ def test_a_test_alert_of_a_simulated_drill_s_own_is_waited_for(held: Held, tmp_p
     record = held_with(script)
     assert script.played[:2] == ["prepare", "detect"]
     assert record.measured.detected_seconds is not None
+
+
+def test_what_a_step_notes_is_in_the_record(held: Held) -> None:
+    script = Script(held)
+    script.more["verify"] = ["drill-note ops-1本地监测库：没有数据"]
+    assert held_with(script).notes == ("ops-1本地监测库：没有数据",)

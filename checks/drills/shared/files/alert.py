@@ -9,6 +9,8 @@ alert.py wait URL SECONDS STATE SINCE ALERT LABELS
     when it fired (`drill-moment detected`); exit 1 after SECONDS.
 alert.py targets URL SECONDS
     waits until every target is up; exit 1 after SECONDS.
+alert.py history URL FAULT WHAT
+    says for the record (`drill-note`, in Chinese) whether WHAT still has what was measured a minute before FAULT.
 
 An https URL is asked with the login of the kit's programs, which this host keeps in the files below.
 """
@@ -170,6 +172,16 @@ def targets(url: str, seconds: str) -> int:
         time.sleep(INTERVAL)
 
 
+def history(url: str, fault: str, what: str) -> int:
+    """Say whether the time before the fault can still be looked up."""
+    at = moment(fault) - 60
+    found = ask(url, "query", query="count(up)", time=f"{at:.3f}")["result"]
+    series = int(float(found[0]["value"][1])) if found else 0
+    kept = f"有{series}个监测目标的数据" if series else "没有数据，故障前的历史已丢失"
+    print(f"drill-note {what}：故障前1分钟{kept}")
+    return 0
+
+
 def fired(url: str, wanted: dict[str, str], noticed: float) -> float:
     """When the alert fired: the first sample that says so; now, where it has not been written yet."""
     matchers = ",".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in wanted.items())
@@ -181,5 +193,5 @@ def fired(url: str, wanted: dict[str, str], noticed: float) -> float:
 
 if __name__ == "__main__":
     verb, *arguments = sys.argv[1:]
-    verbs: dict[str, Callable[..., int]] = {"healthy": healthy, "wait": wait, "targets": targets}
+    verbs: dict[str, Callable[..., int]] = {"healthy": healthy, "wait": wait, "targets": targets, "history": history}
     sys.exit(verbs[verb](*arguments))
