@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -49,16 +50,18 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class PlanReference(_Part, frozen=True):
     """Which contingency plan was exercised."""
 
-    id: str
-    version: str
+    id: Annotated[str, msgspec.Meta(description="The plan's number.", examples=["YC-DR-001"])]
+    version: Annotated[str, msgspec.Meta(description="Which edition of it was exercised.", examples=["1.0"])]
 
 
 class Participant(_Part, frozen=True):
     """A role in the drill, and who has it."""
 
-    role: str
-    unit: str
-    duty: str = ""
+    role: Annotated[str, msgspec.Meta(description="What they are in the drill, in Chinese.", examples=["演练指挥"])]
+    unit: Annotated[str, msgspec.Meta(description="Whose they are, in Chinese.", examples=["市数据局"])]
+    duty: Annotated[
+        str, msgspec.Meta(description="What they do in it, in Chinese.", examples=["批准开始、宣布结束"])
+    ] = ""
 
 
 class Timeline(_Part, frozen=True):
