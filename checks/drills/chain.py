@@ -20,7 +20,14 @@ from typing import Any, NamedTuple
 import msgspec
 import rfc8785
 
-from checks.drills.record import DrillRecord, record_paths, write_whole
+from checks.drills.record import (
+    SIGNED,
+    DrillRecord,
+    Signature,
+    record_paths,
+    signature_paths,
+    write_whole,
+)
 
 #: What the first record of a chain names.
 NOTHING_BEFORE = "0" * 64
@@ -61,20 +68,74 @@ def write_record(folder: Path, record: DrillRecord) -> Path:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record.id}.json"
     with _locked(folder):
-        if path.exists():
-            raise FileExistsError(f"{path} is there already; a record is never written over")
-        head = _head(folder)
-        following = msgspec.structs.replace(
-            record,
-            sequence=head.sequence + 1 if head else 1,
-            previous=head.sha256 if head else NOTHING_BEFORE,
+        return _append(folder, record)
+
+
+def sign(folder: Path, id: str, name: str, role: str, signed_at: str) -> Path:
+    """Append a signature of the record of that id to the chain of the folder, and return its path.
+
+    Raises:
+        ValueError: what is there does not fit the chain, the record has no such role, or that role has signed.
+        OSError: there is no such record, or the folder cannot be written.
+    """
+    path = folder / f"{id}.json"
+    content = path.read_bytes()
+    if misfit := verify(folder).misfit:
+        raise ValueError(f"nothing is signed while the records do not fit: {misfit}")
+    record = msgspec.json.decode(content, type=DrillRecord)
+    if not record.sequence:
+        raise ValueError(f"{id} is older than the chain: its page is signed on paper")
+    roles = [one.role for one in record.participants]
+    if role not in roles:
+        raise ValueError(f"{id} has no role {role}; its roles are: {', '.join(roles)}")
+    with _locked(folder):
+        signed = signatures_of(folder, id)
+        if by := next((one.name for one in signed if one.role == role), ""):
+            raise ValueError(f"{by} has signed as {role}; what is signed is not changed")
+        return _append(
+            folder,
+            Signature(
+                version=record.version,
+                id=f"{id}{SIGNED}{len(signed) + 1}",
+                record=id,
+                record_sha256=digest(content),
+                name=name,
+                role=role,
+                signed_at=signed_at,
+            ),
         )
-        content = msgspec.json.format(msgspec.json.encode(following)) + b"\n"
-        write_whole(path, content)
-        newest = Head(sequence=following.sequence, id=following.id, sha256=digest(content))
-        write_whole(folder / HEAD, msgspec.json.encode(newest) + b"\n")
+
+
+def signatures_of(folder: Path, id: str) -> tuple[Signature, ...]:
+    """The signatures of a record, in their order.
+
+    Raises:
+        msgspec.DecodeError: one is none.
+    """
+    found = [
+        msgspec.json.decode(path.read_bytes(), type=Signature)
+        for path in signature_paths(folder)
+        if path.name.startswith(id + SIGNED)
+    ]
+    return tuple(sorted(found, key=lambda one: one.sequence))
+
+
+def _append(folder: Path, link: DrillRecord | Signature) -> Path:
+    """Write what follows the newest link of the chain; the folder is locked."""
+    path = folder / f"{link.id}.json"
+    if path.exists():
+        raise FileExistsError(f"{path} is there already; a record is never written over")
+    head = _head(folder)
+    following = msgspec.structs.replace(
+        link,
+        sequence=head.sequence + 1 if head else 1,
+        previous=head.sha256 if head else NOTHING_BEFORE,
+    )
+    content = msgspec.json.format(msgspec.json.encode(following)) + b"\n"
+    write_whole(path, content)
+    newest = Head(sequence=following.sequence, id=following.id, sha256=digest(content))
+    write_whole(folder / HEAD, msgspec.json.encode(newest) + b"\n")
     return path
 
 
@@ -87,7 +148,7 @@ def verify(folder: Path, expected_head: str = "") -> Verified:
     found: list[_One] = []
     old: list[_One] = []
     broken = ""
-    for path in record_paths(folder):
+    for path in (*record_paths(folder), *signature_paths(folder)):
         try:
             content = path.read_bytes()
             document = json.loads(content)
@@ -99,6 +160,7 @@ def verify(folder: Path, expected_head: str = "") -> Verified:
     found.sort(key=lambda one: one.sequence)
     head = _read_head(folder)
     misfit = broken or _first_misfit(found) or _put_in(old, found) or _wrong_head(found, head, expected_head)
+    misfit = misfit or _signed_otherwise(found)
     return Verified(len(found), len(old), misfit, head)
 
 
@@ -139,6 +201,15 @@ def _put_in(old: list[_One], found: list[_One]) -> str:
     return f"{late[0]} names no record before it, though the chain had begun: it was put in" if late else ""
 
 
+def _signed_otherwise(found: list[_One]) -> str:
+    """A signature of something else than the record that it names."""
+    digests = {one.id: one.sha256 for one in found}
+    for one in found:
+        if SIGNED in one.id and digests.get(str(one.document.get("record"))) != one.document.get("record_sha256"):
+            return f"{one.id} signs another content than {one.document.get('record')} has"
+    return ""
+
+
 def _wrong_head(found: list[_One], head: Head | None, expected: str) -> str:
     """What the newest record has against what is known of it."""
     if expected and expected not in [one.sha256 for one in found]:
@@ -158,7 +229,7 @@ def _wrong_head(found: list[_One], head: Head | None, expected: str) -> str:
 def _head(folder: Path) -> Head | None:
     """The newest record: as the head has it, or one that the head was not yet written for, or was lost for."""
     newest = _read_head(folder)
-    for path in record_paths(folder):
+    for path in (*record_paths(folder), *signature_paths(folder)):
         try:
             content = path.read_bytes()
             document = json.loads(content)

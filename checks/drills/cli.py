@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from checks.drills.answering import fail, or_exit, print_record, records_option
-from checks.drills.chain import digest, verify
+from checks.drills.chain import digest, sign, signatures_of, verify
 from checks.drills.cli_run import DEFAULT_INVENTORY, abort, exit_code, resume, run
 from checks.drills.definition import drill_names, read_definition
 from checks.drills.due import due_of_each
@@ -38,6 +38,7 @@ Examples:
   jizuo drill run restore-system-offsite --tabletop
   jizuo drill run restore-system-offsite
   jizuo drill report
+  jizuo drill sign restore-system-offsite-20260801T093000 --name 王敏 --role 演练指挥
   jizuo drill overdue
   jizuo drill verify-records
 
@@ -156,7 +157,7 @@ def report(id: str | None, records: Path | None, as_json: bool) -> None:
     try:
         content = path.read_bytes()
         record = decode_record(content)
-        write_whole(path.with_suffix(".html"), page(record, digest(content)).encode())
+        write_page(path, content)
     except FileNotFoundError:
         fail(f"no record {id} in {folder}; list them with: jizuo drill report")
     except (OSError, msgspec.DecodeError) as error:
@@ -165,6 +166,48 @@ def report(id: str | None, records: Path | None, as_json: bool) -> None:
         click.echo(content.decode(), nl=False)
     else:
         print_record(record, path)
+
+
+def write_page(path: Path, content: bytes) -> None:
+    """Write a record's page anew, with who has signed it."""
+    signatures = signatures_of(path.parent, path.stem)
+    write_whole(
+        path.with_suffix(".html"), page(decode_record(content), digest(content), signatures).encode()
+    )
+
+
+@drill.command(
+    "sign",
+    epilog="""\b
+Examples:
+  jizuo drill sign data-centre-lost-20260801T093000 --name 王敏 --role 应急指挥
+  jizuo drill sign data-centre-lost-20260801T093000 --name 李强 --role 演练组织 --json""",
+)
+@click.argument("id")
+@click.option("--name", required=True, help="Who signs.")
+@click.option("--role", required=True, help="In which of the record's roles.")
+@records_option
+@json_option
+def sign_record(id: str, name: str, role: str, records: Path | None, as_json: bool) -> None:
+    """Sign the record ID: who, as what, when, and the record's digest.
+
+    The record itself is not changed: the signature is a link of its own in the chain, and verify-records covers it.
+    """
+    folder = records or state_folder() / "drills"
+    if not name.strip():
+        fail("a signature has a name: --name")
+    try:
+        signed = sign(folder, id, name.strip(), role, datetime.now(UTC).astimezone().isoformat(timespec="seconds"))
+        path = folder / f"{id}.json"
+        write_page(path, path.read_bytes())
+    except FileNotFoundError:
+        fail(f"no record {id} in {folder}; list them with: jizuo drill report")
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    if as_json:
+        click.echo(signed.read_text(encoding="utf-8"), nl=False)
+    else:
+        click.echo(f"{id} is signed by {name.strip()} as {role}: {signed}")
 
 
 @drill.command(
@@ -226,7 +269,7 @@ def verify_records(records: Path | None, head: str, as_json: bool) -> None:
     if as_json:
         _print_json({**found._asdict(), "head": msgspec.to_builtins(found.head) if found.head else None})
     else:
-        click.echo(f"{found.chained} records in the chain, {found.unchained} older than it, in {folder}")
+        click.echo(f"{found.chained} records and signatures in the chain, {found.unchained} older than it, in {folder}")
         click.echo(found.misfit or f"all fit; the newest is {found.head.id if found.head else 'none'}")
     sys.exit(2 if found.misfit else 0)
 

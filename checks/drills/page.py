@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from checks.drills.record import DrillRecord, Kind, Outcome
+from checks.drills.record import DrillRecord, Kind, Outcome, Signature
 from checks.drills.summing_up import STAGE_NAMES
 
 KINDS = {Kind.TABLETOP: "桌面推演", Kind.SIMULATED: "模拟演练", Kind.LIVE: "实战演练"}
@@ -40,7 +41,7 @@ class Mark(NamedTuple):
     level: int
 
 
-def page(record: DrillRecord, sha256: str = "") -> str:
+def page(record: DrillRecord, sha256: str = "", signatures: Sequence[Signature] = ()) -> str:
     """Render the page; it needs nothing but itself. `sha256` is the record's digest, which those who sign it attest."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True,
@@ -52,6 +53,7 @@ def page(record: DrillRecord, sha256: str = "") -> str:
         record=record,
         marks=timeline_marks(record),
         sha256=sha256,
+        signed={one.role: one for one in signatures},
         back=back,
         stages=(*record.stages, *back),
         width=WIDTH,

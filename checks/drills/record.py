@@ -212,6 +212,29 @@ class DrillRecord(_Part, frozen=True):
     artifacts: str = ""
 
 
+class Signature(_Part, frozen=True):
+    """Who signed a record: a link of the chain of its own, for a record is never changed.
+
+    Attributes:
+        sequence: Its place in the chain, as a record's; likewise `previous`.
+        record: The id of the record that was signed.
+        record_sha256: Its digest, as on its page.
+        name: Who signed.
+        role: In which of the record's roles.
+        signed_at: When.
+    """
+
+    version: int
+    id: str
+    record: str
+    record_sha256: str
+    name: str
+    role: str
+    signed_at: str
+    sequence: int = 0
+    previous: str = ""
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees all of it or nothing (rename, POSIX); others may read it.
 
@@ -251,7 +274,18 @@ def decode_record(content: bytes) -> DrillRecord:
     return msgspec.json.decode(content, type=DrillRecord)
 
 
+#: What stands between a record's id and the number of a signature, in the signature's id.
+SIGNED = ".signature-"
+
+
+def signature_paths(folder: Path) -> list[Path]:
+    """The signatures of a folder."""
+    return sorted(path for path in folder.glob(f"*{SIGNED}*.json") if not path.name.startswith("."))
+
+
 def record_paths(folder: Path) -> list[Path]:
-    """The records of a folder, the oldest first (their names hold the time)."""
-    found = [path for path in folder.glob("*.json") if not path.name.startswith(".")]
+    """The records of a folder, the oldest first (their names hold the time); signatures are no records."""
+    found = [
+        path for path in folder.glob("*.json") if not path.name.startswith(".") and SIGNED not in path.name
+    ]
     return sorted(found, key=lambda path: path.stem.rsplit("-", 1)[-1])

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from checks.drills.chain import HEAD, NOTHING_BEFORE, digest, verify, write_record
-from checks.drills.record import read_record, record_paths
+from checks.drills.chain import HEAD, NOTHING_BEFORE, _append, digest, sign, signatures_of, verify, write_record
+from checks.drills.record import Signature, read_record, record_paths
 from tests.checks.drills.examples import example
 
 
@@ -134,3 +134,53 @@ def test_two_writers_at_once_make_one_chain(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert verify(tmp_path)[:3] == (12, 0, "")
+
+
+def test_a_signature_is_a_link_of_its_own_and_the_record_is_as_it_was(folder: Path) -> None:
+    path = folder / "b-20260201T000000.json"
+    before = path.read_bytes()
+    signed = sign(folder, path.stem, "王敏", "演练指挥", "2026-08-02T09:00:00+08:00")
+    assert path.read_bytes() == before
+    (one,) = signatures_of(folder, path.stem)
+    assert (one.name, one.role, one.record_sha256, one.sequence) == ("王敏", "演练指挥", digest(before), 5)
+    assert verify(folder).misfit == ""
+    assert verify(folder).chained == 5
+    assert len(record_paths(folder)) == 4, "a signature is taken for a record"
+    write(folder, "e-20260901T000000")
+    assert json.loads((folder / "e-20260901T000000.json").read_text())["previous"] == digest(signed.read_bytes())
+    assert verify(folder).misfit == ""
+
+
+@pytest.mark.parametrize("field", ["name", "role", "signed_at", "record_sha256"])
+def test_a_signature_that_was_changed_or_removed_shows(folder: Path, field: str) -> None:
+    signed = sign(folder, "b-20260201T000000", "王敏", "演练指挥", "2026-08-02T09:00:00+08:00")
+    content = signed.read_bytes()
+    change(signed, **{field: "other"})
+    assert signed.stem in verify(folder).misfit
+    signed.unlink()
+    assert signed.stem in verify(folder).misfit
+    signed.write_bytes(content)
+    assert verify(folder).misfit == ""
+
+
+def test_a_signature_of_other_content_shows_even_with_a_whole_chain(folder: Path) -> None:
+    """Somebody who can write appends by the rules, and signs what is not there."""
+    forged = Signature(
+        version=2, id="b-20260201T000000.signature-1", record="b-20260201T000000", record_sha256="0" * 64,
+        name="王敏", role="演练指挥", signed_at="2026-08-02T09:00:00+08:00",
+    )  # fmt: skip
+    _append(folder, forged)
+    assert "signs another content than b-20260201T000000 has" in verify(folder).misfit
+
+
+def test_who_may_sign(folder: Path) -> None:
+    when = "2026-08-02T09:00:00+08:00"
+    with pytest.raises(ValueError, match="has no role 厨师; its roles are: 演练指挥, 系统责任单位"):
+        sign(folder, "b-20260201T000000", "王敏", "厨师", when)
+    sign(folder, "b-20260201T000000", "王敏", "演练指挥", when)
+    with pytest.raises(ValueError, match="王敏 has signed as 演练指挥"):
+        sign(folder, "b-20260201T000000", "李强", "演练指挥", when)
+    sign(folder, "b-20260201T000000", "李强", "系统责任单位", when)
+    change(folder / "a-20260101T000000.json", success=False)
+    with pytest.raises(ValueError, match="nothing is signed while the records do not fit: a-2026"):
+        sign(folder, "c-20260301T000000", "王敏", "演练指挥", when)

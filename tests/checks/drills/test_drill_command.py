@@ -277,3 +277,22 @@ def test_what_is_simulated_is_told_before() -> None:
     assert "simulated: no fault is made (inject), and detection is not measured" in shown
     assert "\ninject" not in shown
     assert "no fault is made" not in run("run", NAME, "--dry").output
+
+
+def test_a_record_is_signed_by_name_and_role_and_its_page_shows_it(state: Path) -> None:
+    path = write_record(state / "drills", example())
+    assert "has no role 厨师" in run("sign", path.stem, "--name", "王敏", "--role", "厨师").output
+    done = run("sign", path.stem, "--name", "王敏", "--role", "演练指挥", "--json")
+    assert done.exit_code == 0, done.output
+    signed = json.loads(done.output)
+    assert signed["record"] == path.stem
+    shown = path.with_suffix(".html").read_text()
+    assert f"<td>王敏</td><td>{signed['signed_at'][:4]}年" in shown
+    assert run("report", path.stem).exit_code == 0
+    assert "王敏" in path.with_suffix(".html").read_text(), "the page written anew forgets who signed"
+    assert len(json.loads(run("report", "--json").output)) == 1
+    assert run("verify-records").exit_code == 0
+    signature = state / "drills" / f"{signed['id']}.json"
+    signature.write_text(signature.read_text().replace("王敏", "李强"))
+    assert run("verify-records").exit_code == 2
+    assert run("sign", "no-such", "--name", "a", "--role", "b").exit_code == 1

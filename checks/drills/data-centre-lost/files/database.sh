@@ -24,7 +24,7 @@ ask() { as "$programs/psql" -XAtq -v ON_ERROR_STOP=1 -h "$folder" -p $port -U po
 case $verb in
 kept)
     # The keeper's own settings without the way to the node that is lost; no key leaves this host.
-    sed '/^pg1-/d; s#^lock-path=.*#lock-path='"$folder"'/lock#' /etc/jizuo/database/keeper.conf >settings
+    sed '/^pg1-/d; s#^lock-path=.*#lock-path='"$folder"'/lock\nspool-path='"$folder"'/spool#' /etc/jizuo/database/keeper.conf >settings
     chown "$account:$account" settings
     as pgbackrest --config="$folder/settings" --stanza="$1" --pg1-path="$folder/data" --archive-mode=off restore >&2
     # What a server in recovery must not have less of than the one that was lost (PostgreSQL 15, 27.4.3).
