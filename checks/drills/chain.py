@@ -205,7 +205,9 @@ def _signed_otherwise(found: list[_One]) -> str:
     """A signature of something else than the record that it names."""
     digests = {one.id: one.sha256 for one in found}
     for one in found:
-        if SIGNED in one.id and digests.get(str(one.document.get("record"))) != one.document.get("record_sha256"):
+        if SIGNED in one.id and digests.get(str(one.document.get("record"))) != one.document.get(
+            "record_sha256"
+        ):
             return f"{one.id} signs another content than {one.document.get('record')} has"
     return ""
 

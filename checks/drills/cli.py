@@ -171,9 +171,7 @@ def report(id: str | None, records: Path | None, as_json: bool) -> None:
 def write_page(path: Path, content: bytes) -> None:
     """Write a record's page anew, with who has signed it."""
     signatures = signatures_of(path.parent, path.stem)
-    write_whole(
-        path.with_suffix(".html"), page(decode_record(content), digest(content), signatures).encode()
-    )
+    write_whole(path.with_suffix(".html"), page(decode_record(content), digest(content), signatures).encode())
 
 
 @drill.command(
@@ -197,7 +195,9 @@ def sign_record(id: str, name: str, role: str, records: Path | None, as_json: bo
     if not name.strip():
         fail("a signature has a name: --name")
     try:
-        signed = sign(folder, id, name.strip(), role, datetime.now(UTC).astimezone().isoformat(timespec="seconds"))
+        signed = sign(
+            folder, id, name.strip(), role, datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+        )
         path = folder / f"{id}.json"
         write_page(path, path.read_bytes())
     except FileNotFoundError:
@@ -269,7 +269,9 @@ def verify_records(records: Path | None, head: str, as_json: bool) -> None:
     if as_json:
         _print_json({**found._asdict(), "head": msgspec.to_builtins(found.head) if found.head else None})
     else:
-        click.echo(f"{found.chained} records and signatures in the chain, {found.unchained} older than it, in {folder}")
+        click.echo(
+            f"{found.chained} records and signatures in the chain, {found.unchained} older than it, in {folder}"
+        )
         click.echo(found.misfit or f"all fit; the newest is {found.head.id if found.head else 'none'}")
     sys.exit(2 if found.misfit else 0)
 

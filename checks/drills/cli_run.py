@@ -104,9 +104,9 @@ def run(
 ) -> None:
     """Hold the drill NAME. Whatever happens, also Ctrl-C, it ends with all put back.
 
-    It begins only while no other drill is under way on these hosts, of this or another controller, and Prometheus has no critical alert. With
-    --decide-on pending it goes on as soon as monitoring has noticed the fault, before the alert's `for` is over: for
-    rehearsals; the record says so, and has no time of detection then.
+    It begins only while no other drill is under way on these hosts, of this or another controller, and Prometheus has
+    no critical alert. With --decide-on pending it goes on as soon as monitoring has noticed the fault, before the
+    alert's `for` is over: for rehearsals; the record says so, and has no time of detection then.
     """
     definition = or_exit(lambda: read_definition(name))
     held = or_exit(lambda: hold_against(name, definition, load_or_exit(inventory)))
@@ -296,9 +296,7 @@ def _running(
         mask=mask_of(secrets_of(state)),
     )
     progress.scratch = str(player.scratch)
-    decide = (
-        (lambda: True) if yes else (lambda: click.confirm("Recover?", default=True))
-    )
+    decide = (lambda: True) if yes else (lambda: click.confirm("Recover?", default=True))
     try:
         yield Run(held, player, progress, decide, say, stop, journal.save)
     finally:

@@ -116,8 +116,8 @@ class Definition(_Table, frozen=True):
     kind: Annotated[
         Kind,
         msgspec.Meta(
-            description="live: a real fault; simulated: the fault is said, not made, detection is not measured, the rest is for real; "
-            "tabletop: on paper, no playbooks.",
+            description="live: a real fault; simulated: the fault is said, not made, and detection not measured, "
+            "the rest is for real; tabletop: on paper, no playbooks.",
             examples=["live"],
         ),
     ]
@@ -241,7 +241,9 @@ def _contradictions(definition: Definition, playbooks: Path) -> list[str]:
         wrong.append(f"{playbooks} has no {', '.join(missing)}")
     if definition.kind is Kind.SIMULATED:
         if definition.detection is not None:
-            wrong.append("nothing is broken in a simulated drill, and no alert can fire: leave [detection] out")
+            wrong.append(
+                "nothing is broken in a simulated drill, and no alert can fire: leave [detection] out"
+            )
     elif ("detect" in has) == (definition.detection is not None):
         wrong.append("write either [detection], and Prometheus is asked, or playbooks/detect.yml")
     return wrong

@@ -178,7 +178,7 @@ def backups_on(city: City, nodes: Sequence[str]) -> dict[str, list[str]]:
 
 
 def databases_on(city: City, nodes: Sequence[str]) -> dict[str, list[str]]:
-    """Which of each client's PostgreSQL clusters are kept continuously on one of these nodes, as pgBackRest names them."""
+    """Which of each client's PostgreSQL clusters are kept continuously on one of these nodes, by pgBackRest's names."""
     found: dict[str, list[str]] = {}
     for client, policies in backups_on(city, nodes).items():
         instances = [

@@ -149,6 +149,6 @@ def _refusal(other: Marker | None, node: str, state: Path, now: datetime) -> str
     if not over:
         return f"{who}, as {node} says; wait for it to end, or end it there with: jizuo drill abort"
     return (
-        f"{who}, as {node} says, and is longer under way than it can take ({other.longest} s): there, jizuo drill abort "
+        f"{who}, as {node} says, and is under way longer than it can take ({other.longest} s): there jizuo drill abort "
         f"puts all back. If that controller is gone, see by hand that all is as it was, then: {remove}"
     )

@@ -13,7 +13,12 @@ from checks.drills.record import DrillRecord, Kind, Outcome, Signature
 from checks.drills.summing_up import STAGE_NAMES
 
 KINDS = {Kind.TABLETOP: "桌面推演", Kind.SIMULATED: "模拟演练", Kind.LIVE: "实战演练"}
-OUTCOMES = {Outcome.DONE: "完成", Outcome.FAILED: "未完成", Outcome.NOT_REACHED: "未进行", Outcome.SKIPPED: "略过"}
+OUTCOMES = {
+    Outcome.DONE: "完成",
+    Outcome.FAILED: "未完成",
+    Outcome.NOT_REACHED: "未进行",
+    Outcome.SKIPPED: "略过",
+}
 #: What groups of nodes are mostly called; others keep their own name.
 PARTS = {"lost": "故障节点", "recovery": "接管节点", "source": "恢复来源", "client": "核对终端"}
 MOMENTS = {

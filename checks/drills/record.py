@@ -57,7 +57,9 @@ class PlanReference(_Part, frozen=True):
 class Participant(_Part, frozen=True):
     """A role in the drill, and who has it."""
 
-    role: Annotated[str, msgspec.Meta(description="What they are in the drill, in Chinese.", examples=["演练指挥"])]
+    role: Annotated[
+        str, msgspec.Meta(description="What they are in the drill, in Chinese.", examples=["演练指挥"])
+    ]
     unit: Annotated[str, msgspec.Meta(description="Whose they are, in Chinese.", examples=["市数据局"])]
     duty: Annotated[
         str, msgspec.Meta(description="What they do in it, in Chinese.", examples=["批准开始、宣布结束"])

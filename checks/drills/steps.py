@@ -8,8 +8,8 @@ import click
 import yaml
 
 from checks.drills.definition import ALL_STAGES, FALLBACK, RESTORE
-from checks.drills.record import Kind
 from checks.drills.held import MONITORING, Held
+from checks.drills.record import Kind
 
 
 def steps_of(held: Held, stage: str) -> list[tuple[str, str]]:
@@ -51,7 +51,9 @@ def show_steps(held: Held) -> None:
             f"detected by: {rule.alert}{labels}, as Prometheus on {watching} says, within {rule.within}"
         )
     if definition.kind is Kind.SIMULATED:
-        click.echo("simulated: no fault is made (inject), and detection is not measured; the rest is for real")
+        click.echo(
+            "simulated: no fault is made (inject), and detection is not measured; the rest is for real"
+        )
     for stage in ("health", *ALL_STAGES):
         steps = steps_of(held, stage)
         if stage == "decide":

@@ -25,7 +25,7 @@ from inventories.hosts import DATABASE_PORT, HostData
 TEMPLATES = Path(__file__).parent / "templates"
 #: What a repository node installs; the mirror must hold these.
 PACKAGES = ("pgbackrest", "python3")
-#: Where the city's other copies stand, clusters are restored when the city is lost: its package mirror is lost then too.
+#: In the other city clusters are restored when this one is lost, and its package mirror with it.
 TAKE_OVER_PACKAGES = (f"postgresql-{VERSION}",)
 RECEIVER, KEEPER = "jizuo-receiver", "jizuo-keeper"
 FOLDER = "/srv/databases"

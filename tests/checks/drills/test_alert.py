@@ -125,7 +125,9 @@ def test_a_prometheus_that_does_not_answer_is_not_healthy() -> None:
 
 def test_the_record_is_told_whether_the_time_before_the_fault_is_known(prometheus: Prometheus) -> None:
     prometheus.until(lambda: b'"1"]' in prometheus.get("/api/v1/query?query=up"))
-    told = run("history", prometheus.url, (datetime.now(UTC) + timedelta(seconds=60)).isoformat(), "本地监测库")
+    told = run(
+        "history", prometheus.url, (datetime.now(UTC) + timedelta(seconds=60)).isoformat(), "本地监测库"
+    )
     assert told.stdout == "drill-note 本地监测库：故障前1分钟有1个监测目标的数据\n", told.stderr
     told = run("history", prometheus.url, "2026-01-01T00:00:00+08:00", "本地监测库")
     assert "没有数据，故障前的历史已丢失" in told.stdout

@@ -10,7 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from checks.drills.chain import HEAD, NOTHING_BEFORE, _append, digest, sign, signatures_of, verify, write_record
+from checks.drills.chain import (
+    HEAD,
+    NOTHING_BEFORE,
+    _append,
+    digest,
+    sign,
+    signatures_of,
+    verify,
+    write_record,
+)
 from checks.drills.record import Signature, read_record, record_paths
 from tests.checks.drills.examples import example
 
@@ -147,7 +156,9 @@ def test_a_signature_is_a_link_of_its_own_and_the_record_is_as_it_was(folder: Pa
     assert verify(folder).chained == 5
     assert len(record_paths(folder)) == 4, "a signature is taken for a record"
     write(folder, "e-20260901T000000")
-    assert json.loads((folder / "e-20260901T000000.json").read_text())["previous"] == digest(signed.read_bytes())
+    assert json.loads((folder / "e-20260901T000000.json").read_text())["previous"] == digest(
+        signed.read_bytes()
+    )
     assert verify(folder).misfit == ""
 
 

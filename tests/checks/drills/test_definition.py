@@ -20,7 +20,10 @@ NAME = "restore-system-offsite"
 #: The example, simulated.
 SIMULATED = (
     ('kind = "live"', 'kind = "simulated"'),
-    ('[detection]\nalert = "SystemEndpointDown"\nlabels = { subject = "yichun-gov-service-net" }\nwithin = "10m"\n', ""),
+    (
+        '[detection]\nalert = "SystemEndpointDown"\nlabels = { subject = "yichun-gov-service-net" }\nwithin = "10m"\n',
+        "",
+    ),
 )
 
 

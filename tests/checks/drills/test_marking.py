@@ -93,14 +93,18 @@ def test_one_that_is_refused_at_the_second_node_leaves_nothing_at_the_first(
     assert first not in markers(nodes)
 
 
-def test_what_a_dead_controller_left_is_told_with_the_way_out(held: Held, tmp_path: Path, nodes: Path) -> None:
+def test_what_a_dead_controller_left_is_told_with_the_way_out(
+    held: Held, tmp_path: Path, nodes: Path
+) -> None:
     one, two = controller(tmp_path, "one"), controller(tmp_path, "two")
     begin(held, one, "first", ago=86400)
-    with pytest.raises(DrillError, match=r"longer under way than it can take .*sudo rm /var/lib") as refused:
+    with pytest.raises(DrillError, match=r"under way longer than it can take .*sudo rm /var/lib") as refused:
         begin(held, two, "second")
     for node in NODES:
         command = str(refused.value).rpartition("then: ")[2].replace("ops-1", node).replace("offsite-1", node)
-        subprocess.run(["sh", "-c", command.replace("sudo rm", "'sudo rm").replace("json", "json'")], check=True)
+        subprocess.run(
+            ["sh", "-c", command.replace("sudo rm", "'sudo rm").replace("json", "json'")], check=True
+        )
     assert begin(held, two, "second") == []
 
 

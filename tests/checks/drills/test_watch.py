@@ -130,7 +130,7 @@ def test_a_server_that_is_gone_is_failing(site: Site, seen: Path) -> None:
 
 
 def test_a_target_with_a_login_and_a_text_of_its_own(site: Site, tmp_path: Path) -> None:
-    """Refused, it is not serving; whom it lets in has to see the text; no secret is on the command line or in the log."""
+    """Refused, it is not serving; let in, it has to see the text; no secret is on a command line or in the log."""
     site.login = "Basic " + base64.b64encode(b"people:a secret").decode()
     seen, login = tmp_path / "seen", tmp_path / "login"
     login.write_text("people:wrong\n")

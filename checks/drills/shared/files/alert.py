@@ -193,5 +193,10 @@ def fired(url: str, wanted: dict[str, str], noticed: float) -> float:
 
 if __name__ == "__main__":
     verb, *arguments = sys.argv[1:]
-    verbs: dict[str, Callable[..., int]] = {"healthy": healthy, "wait": wait, "targets": targets, "history": history}
+    verbs: dict[str, Callable[..., int]] = {
+        "healthy": healthy,
+        "wait": wait,
+        "targets": targets,
+        "history": history,
+    }
     sys.exit(verbs[verb](*arguments))

@@ -103,7 +103,9 @@ def ask(target: Target, digest: str) -> str:
     expected = "" if target.contains else expected
     if status != [(expected or "200").encode()]:
         return f"status {status[0].decode('ascii', 'replace') if status else 'none'}"
-    right = target.contains.encode() in body if target.contains else hashlib.sha256(body).hexdigest() == digest
+    right = (
+        target.contains.encode() in body if target.contains else hashlib.sha256(body).hexdigest() == digest
+    )
     return "" if right else "other content"
 
 
