@@ -38,7 +38,7 @@ Examples:
   jizuo drill run restore-system-offsite --tabletop
   jizuo drill run restore-system-offsite
   jizuo drill report
-  jizuo drill sign restore-system-offsite-20260801T093000 --name 王敏 --role 演练指挥
+  jizuo drill sign ransomware-20260801T093000 --name 王敏 --role 演练指挥
   jizuo drill overdue
   jizuo drill verify-records
 
@@ -178,8 +178,8 @@ def write_page(path: Path, content: bytes) -> None:
     "sign",
     epilog="""\b
 Examples:
-  jizuo drill sign data-centre-lost-20260801T093000 --name 王敏 --role 应急指挥
-  jizuo drill sign data-centre-lost-20260801T093000 --name 李强 --role 演练组织 --json""",
+  jizuo drill sign ransomware-20260801T093000 --name 王敏 --role 演练指挥
+  jizuo drill sign ransomware-20260801T093000 --name 李强 --role 运维实施 --json""",
 )
 @click.argument("id")
 @click.option("--name", required=True, help="Who signs.")
