@@ -179,7 +179,7 @@ def write_page(path: Path, content: bytes) -> None:
     epilog="""\b
 Examples:
   jizuo drill sign ransomware-20260801T093000 --name 王敏 --role 演练指挥
-  jizuo drill sign ransomware-20260801T093000 --name 李强 --role 运维实施 --json""",
+  jizuo drill sign ransomware-20260801T093000 --name 李强 --role 运维实施""",
 )
 @click.argument("id")
 @click.option("--name", required=True, help="Who signs.")
