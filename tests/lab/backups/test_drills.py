@@ -77,3 +77,18 @@ def test_afterwards_the_chain_of_records_holds_until_one_is_changed(records: Pat
 def test_afterwards_nothing_is_left_to_deploy(records: Path) -> None:
     done = jizuo("deploy", INVENTORY, "--dry")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_kit_alone_is_drilled_without_a_fault(lab: labs.Lab, tmp_path: Path) -> None:
+    """Simulated: nothing is broken, the restore on a machine that knows nothing else is for real."""
+    run = ("drill", "run", "recovery-kit", "--yes", "--json", "--records", str(tmp_path))
+    done = jizuo(*run, "--healthy-within", "240", "--tolerate", "SystemBudgetBurnFast")
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads(done.stdout)
+    assert [stage["outcome"] for stage in record["stages"]] == ["done", "skipped", "skipped", *["done"] * 3]
+    assert record["data_check"]["outcome"] == "done"
+    assert record["measured"]["detected_seconds"] is None
+    assert record["measured"]["rto_seconds"] <= record["measured"]["rto_objective_seconds"]
+    evidence = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert "AGE-SECRET-KEY" not in evidence
+    assert not (lab.places.state / ".drill-kit").exists()
