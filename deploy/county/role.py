@@ -56,9 +56,11 @@ def county() -> None:
 
 def _probes(folder: Path) -> None:
     city = deployed_city(folder)
+    # systemd looks for a unit's program: it has to be there before the unit is checked.
+    program, *timed = county_probe_files(EXPORTER_PORT)
     files(
-        name="agent account",
-        wanted=account_files(),
+        name="agent account and program",
+        wanted=[*account_files(), program],
         activate=["systemd-sysusers", "systemd-tmpfiles --create /etc/tmpfiles.d/jizuo-kit.conf"],
     )
     installed(name="agent kit", wheelhouse=make_wheelhouse(), restart=(UNIT,))
@@ -73,7 +75,7 @@ def _probes(folder: Path) -> None:
         name="agent probes",
         wanted=[
             unit_file(build_plan(city).owner(here().site), 2 * here().monitoring_interval),
-            *county_probe_files(EXPORTER_PORT),
+            *timed,
         ],
         validate=["systemd-analyze verify --man=no {root}/etc/systemd/system/*.service"],
         activate=["systemctl daemon-reload", f"systemctl try-restart {UNIT} {PROBES_TIMER}"],
