@@ -20,9 +20,9 @@ from deploy.lab.machine import prepare_tests
 from deploy.lab.run import LabError
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Of the tests without a lab, those that wait more than they compute: for devices that say nothing, for databases, for
-#: restic's keys, for rules that fire. They run beside the others.
-WAITING = ("tests/deploy", "tests/exporters")
+#: Of the tests without a lab, those of the deploys wait more than they compute (for devices that say nothing, for full
+#: disks and databases) and take as long as all others: they run beside these.
+BESIDE_OTHERS, AFTER_OTHERS = "tests/deploy", "tests/exporters"
 #: How much sooner the lab's hosts get the processor than what runs beside them (nice(1)): their clocks are real.
 BESIDE = 5
 #: What --fast leaves out: tests that boot hosts or start a browser.
@@ -71,14 +71,21 @@ def lanes(static: Sequence[Step], step: Step, *, long: bool = False) -> tuple[tu
     """
     command = step.command
     later = ["nice", "-n", str(BESIDE)]
-    rest = [*later, *command, "-m", "not lab", "tests", *(f"--ignore={one}" for one in WAITING)]
+
+    def without_lab(name: str, *arguments: str) -> Step:
+        return Step(name, [*later, *command, "-m", "not lab", *arguments])
+
     lab = [Step("pytest lab", [*command, "-m", "lab and not backups", "tests/lab"])]
     if long:
         lab.append(Step("pytest long", [*command, "-m", "backups", "tests/lab"]))
     return (
-        (*(one._replace(command=[*later, *one.command]) for one in static), Step("pytest", rest)),
+        (
+            *(one._replace(command=[*later, *one.command]) for one in static),
+            without_lab("pytest", "tests", f"--ignore={BESIDE_OTHERS}", f"--ignore={AFTER_OTHERS}"),
+            without_lab("pytest exporters", AFTER_OTHERS),
+        ),
         tuple(lab),
-        tuple(Step(f"pytest {Path(one).name}", [*later, *command, "-m", "not lab", one]) for one in WAITING),
+        (without_lab("pytest deploy", BESIDE_OTHERS),),
     )
 
 
