@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: disks and databases) and take as long as all others: they run beside these.
 BESIDE_OTHERS, AFTER_OTHERS = "tests/deploy", "tests/exporters"
 #: How much sooner the lab's hosts get the processor than what runs beside them (nice(1)): their clocks are real.
-BESIDE = 5
+BESIDE = 10
 #: What --fast leaves out: tests that boot hosts or start a browser.
 SLOW = "not lab and not chromium"
 
@@ -66,8 +66,8 @@ def lanes(static: Sequence[Step], step: Step, *, long: bool = False) -> tuple[tu
     The lab's tests take longest and begin at once. On two cores there is room for two lanes beside them, if those wait
     for the processor where the lab wants it.
 
-    Backups, databases and the seven live drills have a lab of their own: they wait long and end hosts that other tests
-    need. Two cores do not hold both labs within a quarter of an hour, so that one comes after the others, if asked for.
+    Backups, databases, live drills and faults of routing have a lab of their own: they wait long and end hosts that
+    other tests need. Two cores do not hold both labs within a quarter of an hour, so that one comes after the others, if asked for.
     """
     command = step.command
     later = ["nice", "-n", str(BESIDE)]
@@ -162,7 +162,7 @@ Examples:
   ./jizuo test --fast tests/inventories -k merge""",
 )
 @click.option("--fast", is_flag=True, help="Leave out the tests that boot hosts or start a browser.")
-@click.option("--long", is_flag=True, help="Also the second lab: backups, databases, the seven live drills.")
+@click.option("--long", is_flag=True, help="Also the second lab: backups, databases, drills, routing faults.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST_ARGUMENTS]...")
 def test(fast: bool, long: bool, arguments: tuple[str, ...]) -> None:
     """Lint, types, import contract and all tests; exit code 1 when a step failed.

@@ -22,8 +22,7 @@ from deploy.lab.lab import Lab
 from deploy.secrets import SecretStore
 from inventories.records import Family, LinkKind, Plane
 from inventories.topology import Neighbor, Relation, RoutedNode, build_topology
-
-from .conftest import Execute
+from tests.lab.conftest import Execute
 
 CONFIGURATION = "/etc/frr/frr.conf"
 
