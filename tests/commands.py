@@ -67,7 +67,8 @@ def lanes(static: Sequence[Step], step: Step, *, long: bool = False) -> tuple[tu
     for the processor where the lab wants it.
 
     Backups, databases, live drills and faults of routing have a lab of their own: they wait long and end hosts that
-    other tests need. Two cores do not hold both labs within a quarter of an hour, so that one comes after the others, if asked for.
+    other tests need. Two cores do not hold both labs within a quarter of an hour, so that one comes after the others,
+    if asked for.
     """
     command = step.command
     later = ["nice", "-n", str(BESIDE)]
