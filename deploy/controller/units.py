@@ -54,6 +54,7 @@ RESTORES = Chore(
     lambda inventory: ["backup", "verify", inventory, "--elsewhere", "--quiet"],
     "",
     (),
+    # A run takes one repository of a job in turn: with four, each comes within a fortnight of the month that is allowed.
     84,
 )
 
