@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from exporters.prometheus_cli import put_files
+from exporters.prometheus_cli import folder_options, put_files
 from inventories.records import Family
 
 
@@ -47,15 +47,7 @@ pending, 1 failed.""",
     show_default=True,
     help="Over which management addresses to scrape.",
 )
-@click.option(
-    "--out",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Where prometheus.yml, prometheus.arguments and targets/ go.",
-)
-@click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+@folder_options("prometheus.yml, prometheus.arguments and targets/")
 def agent_config(
     path: Path,
     node: str,

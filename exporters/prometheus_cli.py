@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from inventories.records import Family
+
+Command = Callable[..., Any]
 
 
 @click.command(
@@ -154,6 +156,20 @@ def prometheus_config(
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
     put_files(folder, files, dry, as_json)
+
+
+def folder_options(holds: str) -> Callable[[Command], Command]:
+    """The options of a command that ends with :func:`put_files`: the folder, which then holds that, and how to tell."""
+
+    def add(command: Command) -> Command:
+        command = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")(command)
+        command = click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")(
+            command
+        )
+        folder = click.Path(path_type=Path, file_okay=False)
+        return click.option("--out", "folder", type=folder, required=True, help=f"Where {holds} go.")(command)
+
+    return add
 
 
 def put_files(folder: Path, files: Mapping[str, bytes], dry: bool, as_json: bool) -> NoReturn:

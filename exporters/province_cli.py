@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from exporters.prometheus_cli import put_files
+from exporters.prometheus_cli import folder_options, put_files
 
 
 @click.command(
@@ -30,15 +30,7 @@ pending, 1 failed.""",
     help="Where the province's host has CODE.pem, a city's authority, and CODE.password, its login; "
     "CODE as city.toml says (division).",
 )
-@click.option(
-    "--out",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Where prometheus.yml and targets/ go.",
-)
-@click.option("--dry", is_flag=True, help="Say what would be written and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+@folder_options("prometheus.yml and targets/")
 def province_config(
     paths: tuple[Path, ...], credentials: str, folder: Path, dry: bool, as_json: bool
 ) -> None:

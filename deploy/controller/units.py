@@ -54,7 +54,7 @@ RESTORES = Chore(
     lambda inventory: ["backup", "verify", inventory, "--elsewhere", "--quiet"],
     "",
     (),
-    # A run takes one repository of a job in turn: with four, each comes within a fortnight of the month that is allowed.
+    # A run takes one repository of a job in turn: with four, each comes every fortnight of the month that it may take.
     84,
 )
 
