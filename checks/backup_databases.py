@@ -12,19 +12,24 @@ from checks.backup.places import job_nodes
 from checks.record import Record, Status, timestamp
 from checks.security.run import Captures, NotCollected
 from inventories.backup_state import Result
-from inventories.backups.records import BackupPolicy, DatabaseBackup, Method
+from inventories.backups.records import KEPT_DIFFS, KEPT_FULLS, BackupPolicy, DatabaseBackup, Method
 from inventories.database_state import DatabaseRepository, DatabaseState, decode_state
 from inventories.records import City
 
 #: The checks; each is followed by a colon and the repository's node, but the first.
-LOG, RESTORABLE, BASE_BACKUP, RESTORE_TEST = (
+LOG, RESTORABLE, BASE_BACKUP, RESTORE_TEST, RETENTION = (
     "database-log",
     "database-restorable",
     "database-base-backup",
     "database-restore-test",
+    "database-retention",
 )
+#: The checks of a repository, each followed by a colon and its node.
+OF_REPOSITORY = (RESTORABLE, BASE_BACKUP, RESTORE_TEST, RETENTION)
 #: A base backup of any kind is taken daily; one may be missed.
 BASE_BACKUP_LIMIT = 2 * 86400
+#: How many base backups more than the policy keeps may stand: they are removed in the window, once a day.
+NOT_YET_REMOVED = 3
 #: Two hosts' clocks may differ by so much, seconds.
 CLOCK_TOLERANCE = 60
 
@@ -47,7 +52,8 @@ def evaluate(city: City, states: Mapping[str, Mapping[str, str] | str], now: dat
     Returns:
         For each cluster, whose subject is `NODE-INSTANCE`: `database-log` (whether the log is being sent), and for
         each repository `database-restorable:NODE` (the age of the newest moment that would come back, against the
-        RPO), `database-base-backup:NODE` and `database-restore-test:NODE`.
+        RPO), `database-base-backup:NODE`, `database-restore-test:NODE` and `database-retention:NODE` (how many base
+        backups there are: many more than the policy keeps stand where their removal is withheld, or does not run).
     """
     records = []
     for policy, node, database in continuous(city):
@@ -106,7 +112,7 @@ def _everywhere(policy: BackupPolicy, status: Status, text: str, reason: str) ->
     places = (policy.repository, *policy.copies)
     return [
         (LOG, found),
-        *((f"{check}:{node}", found) for node in places for check in (RESTORABLE, BASE_BACKUP, RESTORE_TEST)),
+        *((f"{check}:{node}", found) for node in places for check in OF_REPOSITORY),
     ]
 
 
@@ -131,6 +137,7 @@ def _findings(policy: BackupPolicy, state: DatabaseState, now: datetime) -> Iter
         base = _age(known.backup_at, BASE_BACKUP_LIMIT, now, f"the newest base backup on {node}", "limit")
         yield f"{BASE_BACKUP}:{node}", base
         yield f"{RESTORE_TEST}:{node}", _proof(policy, known, now)
+        yield f"{RETENTION}:{node}", _retention(policy, node, known)
 
 
 def _log(policy: BackupPolicy, state: DatabaseState, now: datetime) -> _Finding:
@@ -160,6 +167,22 @@ def _restorable(policy: BackupPolicy, node: str, known: DatabaseRepository, now:
     if found.status is not Status.PASS and known.error:
         return msgspec.structs.replace(found, evidence=f"{known.error}; {found.evidence}")
     return found
+
+
+def _retention(policy: BackupPolicy, node: str, known: DatabaseRepository) -> _Finding:
+    """The keeper removes nothing while a clock is wrong or backups came in a flood; meanwhile the disk fills."""
+    kept = policy.keep.get("weekly", KEPT_FULLS) + policy.keep.get("daily", KEPT_DIFFS)
+    if not known.backups:
+        return _Finding(Status.FAIL, None, f"{node} has no base backup", "never")
+    said = f"{node} has {known.backups} base backups, and the policy keeps {kept} at most"
+    if known.backups <= kept + NOT_YET_REMOVED:
+        return _Finding(Status.PASS, known.backups, said)
+    return _Finding(
+        Status.FAIL,
+        known.backups,
+        f"{said}: ask its keeper why it removes none (journalctl -u 'jizuo-database-keep@*')",
+        "not_expired",
+    )
 
 
 def _proof(policy: BackupPolicy, known: DatabaseRepository, now: datetime) -> _Finding:

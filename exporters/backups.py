@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from checks.backup.figures import DURATION, LAG, SIZE
 from checks.record import Record, Status
 from exporters.readings import epoch_seconds
 
@@ -37,7 +38,11 @@ class Finding(NamedTuple):
 
 
 class BackupJob(NamedTuple):
-    """One policy on one node; findings by repository where a job has several. None for a missing record."""
+    """One policy on one node; findings by repository where a job has several. None for a missing record.
+
+    `seconds` is what the last run took for its snapshot, `size` the bytes in the newest whole one, `lags` the seconds
+    by which each repository is behind it.
+    """
 
     policy: str
     node: str
@@ -46,6 +51,9 @@ class BackupJob(NamedTuple):
     copies: dict[str, Finding]
     checks: dict[str, Finding]
     restores: dict[str, Finding]
+    seconds: float | None
+    size: float | None
+    lags: dict[str, float]
 
     @property
     def result(self) -> str:
@@ -90,6 +98,13 @@ def backup_jobs(records: Iterable[Record]) -> list[BackupJob]:
                 _by_repository(found, COPY),
                 _by_repository(found, REPOSITORY_CHECK),
                 _by_repository(found, RESTORE_TEST),
+                _figure(found.get(DURATION)),
+                _figure(found.get(SIZE)),
+                {
+                    repository: lag
+                    for repository, finding in _by_repository(found, LAG).items()
+                    if (lag := _figure(finding)) is not None
+                },
             )
         )
     return jobs
@@ -98,6 +113,12 @@ def backup_jobs(records: Iterable[Record]) -> list[BackupJob]:
 def _by_repository(found: dict[str, Finding], check: str) -> dict[str, Finding]:
     prefix = f"{check}:"
     return {name.removeprefix(prefix): one for name, one in found.items() if name.startswith(prefix)}
+
+
+def _figure(finding: Finding | None) -> float | None:
+    """The number that was measured; None where it was not."""
+    number = finding.record.value if finding else None
+    return float(number) if isinstance(number, (int, float)) else None
 
 
 def _finding(record: Record) -> Finding:

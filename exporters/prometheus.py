@@ -158,9 +158,16 @@ def _runbook_url(host: str, settings: Settings) -> str:
 
 def rule_documents(objectives: Mapping[str, Objective]) -> dict[str, dict[str, Any]]:
     """Every file of rules by name; those of the burn rates follow from the objectives."""
-    texts = {file.name: file.read_text(encoding="utf-8") for file in sorted(RULES.glob("*.yml"))}
-    texts[SLO_RULES] = slo_file(objectives)
-    return {name: _document(name, text) for name, text in texts.items()}
+    documents = {
+        file.name: read_rules(file) for file in sorted(RULES.glob("*.yml")) if file.name != SLO_RULES
+    }
+    documents[SLO_RULES] = _document(SLO_RULES, slo_file(objectives))
+    return dict(sorted(documents.items()))
+
+
+def read_rules(file: Path) -> dict[str, Any]:
+    """A file of rules; ValueError, which names it, where that is no YAML."""
+    return _document(file.name, file.read_text(encoding="utf-8"))
 
 
 def _document(name: str, text: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What does a province's Prometheus read of its cities? By federation: their sums, of each that watches a city."""
+"""What does a province's Prometheus read of its cities? By federation: their sums, of each that watches a city.
+
+With them come the province's own rules: a city that falls silent cannot say so itself.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,37 @@ from typing import Any
 
 from exporters.access import Access
 from exporters.prometheus import (
+    RULE_FOLDER,
+    RULES,
+    RUNBOOK_FOLDER,
     TARGET_FOLDER,
     as_json,
     as_yaml,
     external_labels,
+    read_rules,
     watching_nodes,
+    with_runbooks,
 )
 from exporters.remote_write import province_names
+from exporters.runbooks.pages import runbook_page
 from inventories.monitoring import PROMETHEUS_PORT, PROVINCE
 from inventories.records import City
 
 #: Seconds between two questions: sums over a city change slowly, and nobody pages by them at the province.
 INTERVAL = 60
+#: The rules of the province itself.
+PROVINCE_RULES = RULES / "province" / "jizuo-province.yml"
 
 
-def province_files(cities: Sequence[City], credentials: str) -> dict[str, bytes]:
+def province_files(
+    cities: Sequence[City], credentials: str, *, alertmanagers: Sequence[str] = (), runbook_url: str = ""
+) -> dict[str, bytes]:
     """Every file of the province's Prometheus, by its path below its folder.
 
     Each city has its own authority and its own password: `credentials` is the folder that holds `CODE.pem` and
     `CODE.password` for a city of that division code. Of a city every Prometheus that watches it is asked, by its name,
-    which leads to both families.
+    which leads to both families. Alerts go to the province's `alertmanagers` (HOST:PORT), and link to their runbooks
+    where `runbook_url` says that these are served.
 
     Raises:
         ValueError: Two of the cities have the same division code, or one has nobody that watches it.
@@ -37,11 +51,19 @@ def province_files(cities: Sequence[City], credentials: str) -> dict[str, bytes]
     jobs = [federation_job(code, access_to(code, credentials)) for code in codes]
     config = {
         "global": {"scrape_interval": f"{INTERVAL}s", "scrape_timeout": f"{INTERVAL // 2}s"},
+        "rule_files": [f"{RULE_FOLDER}/*.yml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [*alertmanagers]}]}]},
         "scrape_configs": jobs,
     }
+    rules = read_rules(PROVINCE_RULES)
+    alerts = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
     targets = {job["job_name"]: as_json(targets_of(city)) for job, city in zip(jobs, cities, strict=True)}
     return {
         "prometheus.yml": as_yaml(config, "province-config"),
+        f"{RULE_FOLDER}/{PROVINCE_RULES.name}": as_yaml(
+            with_runbooks(rules, runbook_url) if runbook_url else rules, "province-config"
+        ),
+        **{f"{RUNBOOK_FOLDER}/{alert}.html": (runbook_page(alert) or "").encode() for alert in alerts},
         **{f"{TARGET_FOLDER}/{name}.json": content for name, content in targets.items()},
     }
 

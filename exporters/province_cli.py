@@ -15,6 +15,8 @@ from exporters.prometheus_cli import folder_options, put_files
 Examples:
   jizuo exporter province-config inventories/lab --out /tmp/province
   jizuo exporter province-config cities/* --out /etc/prometheus --dry
+  jizuo exporter province-config cities/* --out /etc/prometheus \\
+      --alertmanager localhost:9093
   promtool check config /tmp/province/prometheus.yml
 
 \b
@@ -30,22 +32,44 @@ pending, 1 failed.""",
     help="Where the province's host has CODE.pem, a city's authority, and CODE.password, its login; "
     "CODE as city.toml says (division).",
 )
-@folder_options("prometheus.yml and targets/")
+@click.option(
+    "--alertmanager",
+    "alertmanagers",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="The province's own, which gets its alerts; repeat it for a pair.",
+)
+@click.option(
+    "--runbook-url",
+    default="",
+    metavar="URL",
+    help="Where runbooks/ is served; {alert} in it stands for the alert's name.  [default: no link]",
+)
+@folder_options("prometheus.yml, rules/, runbooks/ and targets/")
 def province_config(
-    paths: tuple[Path, ...], credentials: str, folder: Path, dry: bool, as_json: bool
+    paths: tuple[Path, ...],
+    credentials: str,
+    alertmanagers: tuple[str, ...],
+    runbook_url: str,
+    folder: Path,
+    dry: bool,
+    as_json: bool,
 ) -> None:
     """Write the files of a province's Prometheus that reads its cities.
 
     PATHS are the cities' folders. Each city's Prometheus is asked for sums
     over TLS, as the user `province`, whom a city lets in that has
-    `federation = true` under [monitoring] of its city.toml.
+    `federation = true` under [monitoring] of its city.toml. An alert says when
+    a city is heard of no more.
     """
     from exporters.province import province_files
     from inventories.cli import load_or_exit
 
     cities = [load_or_exit(path) for path in paths]
     try:
-        files = province_files(cities, credentials.rstrip("/"))
+        files = province_files(
+            cities, credentials.rstrip("/"), alertmanagers=alertmanagers, runbook_url=runbook_url
+        )
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     put_files(folder, files, dry, as_json)

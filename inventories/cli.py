@@ -84,7 +84,8 @@ def validate(path: Path, as_json: bool) -> None:
     """Check the inventory folder PATH and print every error at once.
 
     Each line is FILE:LINE:COLUMN: what is wrong; what would be right. Columns count characters. The
-    address plan is built too, so that a pool without room is an error here.
+    address plan is built too, so that a pool without room is an error here, and who is told of alerts
+    (contacts.toml) is read where the folder has it.
     Exit code 0: no problem, 1: problems.
     """
     from inventories.plan import build_plan
@@ -95,7 +96,7 @@ def validate(path: Path, as_json: bool) -> None:
     except InventoryError as error:
         problems = error.problems
     else:
-        problems = _plan_problems(path, city)
+        problems = [*_plan_problems(path, city), *_contact_problems(path, city)]
         if not problems:
             new = sum(map(len, build_plan(city).new_allocations.values()))
     if as_json:
@@ -115,6 +116,18 @@ def _plan_problems(path: Path, city: City) -> list[Problem]:
         build_plan(city)
     except PlanError as error:
         return plan_problems(path, city, error)
+    return []
+
+
+def _contact_problems(path: Path, city: City) -> list[Problem]:
+    from inventories.contacts import ContactsError, read_contacts
+    from inventories.monitoring import CONTACTS
+
+    try:
+        if (file := path / CONTACTS).exists():
+            read_contacts(file, frozenset(city.units))
+    except ContactsError as error:
+        return [error.problem]
     return []
 
 

@@ -1,19 +1,22 @@
 """Who is told of an alert, by mail and by webhook? The office's own file; it names files of secrets and holds none.
 
-A secret that is XX
-deploy brings to the hosts; a path is the office's own to bring there. An authority (`ca`) without a folder stands
-beside the file of contacts.
+A secret without a folder stands in the controller's secret store, from where the deploy brings it to the hosts; a path
+is the office's own to bring there. An authority (`ca`) without a folder stands beside the file of contacts.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import msgspec
 
+from inventories.documents import Document
 from inventories.monitoring import CONTACTS_FOLDER
+from inventories.problems import Problem, Suggestions
+from inventories.texts import read_text
 
 _Url = Annotated[str, msgspec.Meta(pattern=r"^(https?://.+)?\Z")]
 _Address = Annotated[str, msgspec.Meta(pattern=r"^[^@\s]+@[^@\s]+\Z")]
@@ -22,6 +25,10 @@ _File = Annotated[str, msgspec.Meta(pattern=r"^(/.+|[A-Za-z0-9][A-Za-z0-9._-]*)?
 
 class ContactsError(ValueError):
     """The file of contacts cannot be used; says where and why."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
 
 
 class Contact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,32 +122,51 @@ def read_contacts(path: Path, units: frozenset[str]) -> Contacts:
     Raises:
         ContactsError: The file cannot be read, an owner is no unit, or mail goes nowhere without `[mail]`.
     """
+    text, problems = read_text(path)
+    document = Document(str(path), text or "")
+    if problems := [*problems, *document.problems]:
+        raise ContactsError(problems[0])
     try:
-        contacts = msgspec.toml.decode(path.read_bytes(), type=Contacts)
-    except OSError as error:
-        raise ContactsError(f"{path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
-        raise ContactsError(f"{path}: {error}") from error
-    unknown = sorted(set(contacts.owner) - units)
-    if unknown:
-        raise ContactsError(f"{path}: owner.{unknown[0]}: no unit of units.csv has this id")
-    if contacts.mail and ":" in contacts.mail.smarthost.rpartition(":")[0]:
-        # It takes the brackets off and does not put them on again: "too many colons in address".
-        raise ContactsError(
-            f"{path}: mail.smarthost: Alertmanager 0.25 knows no IPv6 address there: give the server's name"
-        )
-    if any(contact.mail for contact in contacts.everybody().values()) and contacts.mail is None:
-        raise ContactsError(f"{path}: there are mail addresses and no server: add the table [mail]")
-    if contacts.mail and contacts.mail.username and not contacts.mail.password_file:
-        raise ContactsError(f"{path}: mail.username needs mail.password_file, the file of its password")
-    _nothing_is_both(path, contacts)
+        contacts = msgspec.convert(document.data, type=Contacts)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        key = tuple(re.findall(r"\w+", where))
+        unknown = re.search(r"unknown field `(.+?)`", what)
+        line, column = document.key_position((*key, unknown[1]) if unknown else key)
+        named = f"{'.'.join(key)}: {what}" if key else what
+        fix = "README says what contacts.toml holds"
+        raise ContactsError(Problem(str(path), line, column, named, fix)) from error
+    for wrong, what, fix in _wrong(contacts, units):
+        line, column = document.key_position(tuple(wrong.split(".")))
+        raise ContactsError(Problem(str(path), line, column, what, fix))
     return contacts
 
 
-def _nothing_is_both(path: Path, contacts: Contacts) -> None:
-    """A name is a secret or an authority: both stand in one folder of the hosts."""
+def _wrong(contacts: Contacts, units: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+    """What no single key shows: the key that it is said of, what is wrong, and what would be right."""
+    for owner in sorted(set(contacts.owner) - units):
+        near = Suggestions().nearest(owner, units)
+        fix = f"did you mean {near}?" if near else "write the id of a unit, or add the unit to units.csv"
+        yield f"owner.{owner}", f"owner.{owner}: no unit of units.csv has this id", fix
+    mail = contacts.mail
+    if mail and ":" in mail.smarthost.rpartition(":")[0]:
+        # It takes the brackets off and does not put them on again: "too many colons in address".
+        what = "mail.smarthost: Alertmanager 0.25 knows no IPv6 address there"
+        yield "mail.smarthost", what, "give the server's name, which may lead to IPv6"
+    if mail is None:
+        for key, contact in contacts.everybody().items():
+            if contact.mail:
+                what = f"{key}.mail: there are mail addresses and no server"
+                yield f"{key}.mail", what, "add the table [mail] with smarthost and sender"
+    elif mail.username and not mail.password_file:
+        yield "mail.username", "mail.username needs its password", "add mail.password_file, the file of it"
     kinds: dict[str, NamedFile] = {}
     for file in contacts.files():
         before = kinds.setdefault(file.path, file)
         if before.secret != file.secret:
-            raise ContactsError(f"{path}: {before.key} and {file.key} are one file: {file.name}")
+            what = f"{before.key} and {file.key} are one file: {file.name}"
+            yield (
+                file.key,
+                what,
+                "a password or token and an authority stand in one folder of the hosts: rename one",
+            )

@@ -36,7 +36,7 @@ def front_door(
         capture_output=True,
         text=True,
         env=settings,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from checks.backup.finding import Finding, record_of, spell
 from checks.backup.places import job_nodes, repositories_of
-from checks.backup_state import JobState, States, Step
+from checks.backup_state import JobState, Snapshot, States, Step
 from checks.record import Record, Status, timestamp
 from inventories.records import City
 
@@ -48,10 +48,10 @@ def evaluate(city: City, states: States, now: datetime) -> list[Record]:
 
 
 def _of_job(state: JobState) -> Iterator[tuple[str, float, str]]:
-    if (seconds := _seconds(state.backup)) is not None:
+    if (seconds := seconds_of(state.backup)) is not None:
         yield DURATION, seconds, f"the last run took {spell(seconds)} for its snapshot"
-    newest = state.last_snapshot
-    if newest and state.last_success_at and newest.snapshot_at == state.last_success_at:
+    newest = newest_of(state)
+    if newest and state.last_success_at:
         of = f"in the newest whole snapshot, of {timestamp(state.last_success_at)}"
         yield SIZE, newest.total_bytes, f"{newest.total_bytes} bytes {of}"
         yield FILES, newest.files, f"{newest.files} files {of}"
@@ -64,11 +64,17 @@ def _of_repositories(state: JobState, nodes: list[str]) -> Iterator[tuple[str, f
             continue
         if (lag := state.lag(known)) is not None:
             yield f"{LAG}:{node}", lag, f"{node} is {spell(lag)} behind the newest whole snapshot"
-        if (seconds := _seconds(known.copy)) is not None:
+        if (seconds := seconds_of(known.copy)) is not None:
             yield f"{COPY_DURATION}:{node}", seconds, f"the last copy to {node} took {spell(seconds)}"
 
 
-def _seconds(step: Step | None) -> float | None:
+def newest_of(state: JobState) -> Snapshot | None:
+    """The figures of the newest whole snapshot; None where the state has those of another one, or none."""
+    newest = state.last_snapshot
+    return newest if newest and newest.snapshot_at == state.last_success_at else None
+
+
+def seconds_of(step: Step | None) -> float | None:
     """How long a step took; None while it is under way, or where the clock was set back meanwhile."""
     if step is None or step.result == "running" or step.seconds is None or step.seconds < 0:
         return None

@@ -36,13 +36,16 @@ _COLOURS = {"success": "green", "partial": "yellow", "failure": "red", "unknown"
     epilog="""\b
 Examples:
   jizuo backup status inventories/lab
+  jizuo backup status inventories/lab --wide
   jizuo backup status inventories/lab gov-service --json
   jizuo backup status inventories/yichun --states collected/ | less -R
 
 \b
 Columns: age of the newest whole snapshot, what may be lost at most (RPO), the
 last run and since when, the copy that is furthest behind, the oldest check of
-a repository, and the age of the newest state that a restore has proven.
+a repository, and the age of the newest state that a restore has proven; with
+--wide also how long the last run took, size and files of the newest whole
+snapshot, and how far the copies are behind it.
 
 \b
 --states DIR reads DIR/NODE/POLICY.json, as /var/lib/jizuo/backup holds them
@@ -60,9 +63,12 @@ Exit codes: 0 all well, 2 something is not, 1 a host could not be asked."""
     metavar="DIR",
     help="Read the jobs' states from files instead.",
 )
+@click.option("--wide", is_flag=True, help="More columns, for a terminal of 112.")
 @json_option
 @quiet_option
-def status(path: Path, policies: tuple[str, ...], folder: Path | None, as_json: bool, quiet: bool) -> None:
+def status(
+    path: Path, policies: tuple[str, ...], folder: Path | None, wide: bool, as_json: bool, quiet: bool
+) -> None:
     """Show how every backup job of the city in PATH stands, the worst first."""
     city = load_or_exit(path)
     for policy in policies:
@@ -81,7 +87,7 @@ def status(path: Path, policies: tuple[str, ...], folder: Path | None, as_json: 
     if as_json:
         sys.stdout.buffer.write(standing.as_json(found, now) + b"\n")
     else:
-        lines = standing.lines(found, colour=sys.stdout.isatty())
+        lines = standing.lines(found, colour=sys.stdout.isatty(), wide=wide)
         click.echo("\n".join([*lines, standing.summary(found)]))
     sys.exit(_exit_code(found))
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import msgspec
 from rich.cells import cell_len
+from rich.filesize import decimal
 
+from checks.backup.figures import newest_of, seconds_of
 from checks.backup.finding import spell
 from checks.backup.judging import evaluate
 from checks.backup.places import job_nodes
@@ -36,6 +38,8 @@ COLUMNS = (
     ("proven", 8),
 )
 WIDTH = 80
+#: What a wide table has besides; 112 columns in all.
+WIDE_COLUMNS = (*COLUMNS, ("took", 6), ("size", 8), ("files", 9), ("lag", 5))
 NEVER = "never"
 #: ANSI colours (ECMA-48) of a line, by how the job stands; a job that is well has none.
 _COLOURS = {Status.FAIL: "\x1b[31m", Status.ERROR: "\x1b[35m"}
@@ -74,6 +78,9 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
         age: Of the newest whole snapshot.
         last_run: How the last run ended, `running`, or `never`.
         last_run_age: Since it began.
+        last_run_seconds: What it took for its snapshot; None while it is under way.
+        bytes: Size of what the newest whole snapshot holds; None where no snapshot is known.
+        files: Number of files in it.
         repositories: The primary one first, as the policy has them.
         proven_age: Of the newest snapshot that was restored, from wherever, and found the same.
         findings: What is not well, in words, by check.
@@ -87,6 +94,9 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     age: float | None
     last_run: str
     last_run_age: float | None
+    last_run_seconds: float | None
+    bytes: int | None
+    files: int | None
     repositories: tuple[Copy, ...]
     proven_age: float | None
     findings: dict[str, str]
@@ -141,6 +151,7 @@ def _status(
     ]
     proven = [one.proven_age for one in repositories if one.proven_age is not None]
     run = state.backup if state else None
+    snapshot = newest_of(state) if state else None
     return JobStatus(
         job=job,
         policy=policy.id,
@@ -150,6 +161,9 @@ def _status(
         age=_age(newest, now),
         last_run=run.result if run else NEVER,
         last_run_age=_age(run.started_at if run else None, now),
+        last_run_seconds=seconds_of(run),
+        bytes=snapshot.total_bytes if snapshot else None,
+        files=snapshot.files if snapshot else None,
         repositories=tuple(repositories),
         proven_age=min(proven, default=None),
         findings={record.check: f"{record.reason}: {record.evidence}" for record in bad},
@@ -199,15 +213,16 @@ def _state_in(path: Path) -> JobState | Unreadable:
         return Unreadable(str(error))
 
 
-def lines(found: Sequence[JobStatus], *, colour: bool = False) -> Iterator[str]:
-    """The table for people, at most 80 columns wide: a line a job, and why below those that are not well.
+def lines(found: Sequence[JobStatus], *, colour: bool = False, wide: bool = False) -> Iterator[str]:
+    """The table for people, at most 80 columns unless wide: a line a job, and why below those that are not well.
 
     Written out by hand: rich takes a second and more for the jobs of a large city.
     """
-    yield _line([name for name, _ in COLUMNS])
-    yield _line(["-" * width for _, width in COLUMNS])
+    columns = WIDE_COLUMNS if wide else COLUMNS
+    yield _line([name for name, _ in columns])
+    yield _line(["-" * width for _, width in columns])
     for one in found:
-        cells = _cells(one)
+        cells = [*_cells(one), *(_wide_cells(one) if wide else ())]
         if cell_len(cells[0]) > COLUMNS[0][1]:  # a name is never cut: it is what the other commands take
             yield _coloured(cells[0], one, colour)
             cells[0] = ""
@@ -251,6 +266,20 @@ def _cells(one: JobStatus) -> list[str]:
     ]
 
 
+def _wide_cells(one: JobStatus) -> list[str]:
+    lags = [copy.lag for copy in one.repositories[1:]]
+    return [
+        "-" if one.last_run_seconds is None else _short(one.last_run_seconds),
+        "-" if one.bytes is None else decimal(one.bytes),
+        "-" if one.files is None else f"{one.files:,}",
+        "none"
+        if not lags
+        else NEVER
+        if None in lags
+        else _short(max(lag for lag in lags if lag is not None)),
+    ]
+
+
 def _short(seconds: float | None) -> str:
     """Seconds in one unit, for a narrow column; two where the first is small."""
     if seconds is None:
@@ -273,7 +302,8 @@ def _grouped(findings: Mapping[str, str]) -> list[str]:
 
 
 def _line(cells: Sequence[str]) -> str:
-    padded = (text + " " * (width - cell_len(text)) for text, (_, width) in zip(cells, COLUMNS, strict=True))
+    widths = [width for _, width in WIDE_COLUMNS[: len(cells)]]
+    padded = (text + " " * (width - cell_len(text)) for text, width in zip(cells, widths, strict=True))
     return " ".join(padded).rstrip()
 
 

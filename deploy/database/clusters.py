@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from inventories.backups.records import Engine, Method
+from inventories.backups.records import KEPT_DIFFS, KEPT_FULLS, Engine, Method
 from inventories.hosts import HostData
 
 #: How often a base backup is taken when the policy's `keep` says nothing else, in days.
 FULL_EVERY_DAYS, DIFF_EVERY_DAYS = 7, 1
-#: How many full and differential backups are kept where the policy does not say.
-FULLS, DIFFS = 4, 7
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +37,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     dumped: tuple[str, ...]
     repositories: tuple[str, ...] = ()
     rpo: int = 0
-    fulls: int = FULLS
-    diffs: int = DIFFS
+    fulls: int = KEPT_FULLS
+    diffs: int = KEPT_DIFFS
 
     @property
     def stanza(self) -> str:
@@ -68,8 +66,8 @@ def clusters_of(data: HostData) -> list[Cluster]:
                     "database": database.name,
                     "repositories": (job.repository, *job.copies),
                     "rpo": job.rpo,
-                    "fulls": job.keep.get("weekly", FULLS),
-                    "diffs": job.keep.get("daily", DIFFS),
+                    "fulls": job.keep.get("weekly", KEPT_FULLS),
+                    "diffs": job.keep.get("daily", KEPT_DIFFS),
                 }
             found[name] = msgspec.structs.replace(known, **changes)
     return list(found.values())

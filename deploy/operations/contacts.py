@@ -13,6 +13,7 @@ from deploy.login.files import ACCOUNT
 from deploy.secrets import SecretStore
 from inventories.contacts import Contacts, ContactsError, NamedFile, read_contacts
 from inventories.monitoring import CONTACTS, CONTACTS_FOLDER
+from inventories.problems import Problem
 from inventories.records import City
 
 #: Of this folder the files below are all.
@@ -55,7 +56,8 @@ def _authority(inventory: Path, file: NamedFile, where: str) -> bytes:
     try:
         return (inventory / file.name).read_bytes()
     except OSError as error:
-        raise ContactsError(f"{inventory / file.name}: {error.strerror}; {where} wants it") from error
+        what, fix = f"the file cannot be read: {error.strerror}", f"bring it there: {where} wants it"
+        raise ContactsError(Problem(str(inventory / file.name), 1, 1, what, fix)) from error
 
 
 def readable(contacts: Contacts) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from checks.backup_databases import BASE_BACKUP, LOG, RESTORABLE, RESTORE_TEST
+from checks.backup_databases import BASE_BACKUP, LOG, RESTORABLE, RESTORE_TEST, RETENTION
 from checks.record import Record, Status
 from exporters.readings import epoch_seconds
 
@@ -37,6 +37,11 @@ def database_metrics(records: Sequence[Record]) -> list[Metric]:
         "Whether one of a repository's checks passes.",
         labels=["cluster", "repository", "check"],
     )
+    backups = GaugeMetricFamily(
+        "jizuo_database_base_backups",
+        "How many base backups a repository has.",
+        labels=["cluster", "repository"],
+    )
     for record in records:
         check, _, node = record.check.partition(":")
         if record.status is Status.ERROR:
@@ -44,9 +49,12 @@ def database_metrics(records: Sequence[Record]) -> list[Metric]:
         passed = 1.0 if record.status is Status.PASS else 0.0
         if check == LOG:
             sending.add_metric([record.subject], passed)
+        elif check == RETENTION:
+            backups.add_metric([record.subject, node], float(record.value or 0))
+            well.add_metric([record.subject, node, check], passed)
         elif check in families:
             known = isinstance(record.value, (int, float))
             at = epoch_seconds(record.at) - float(record.value or 0) if known else 0.0
             families[check].add_metric([record.subject, node], at)
             well.add_metric([record.subject, node, check], passed)
-    return [sending, *families.values(), well]
+    return [sending, *families.values(), backups, well]

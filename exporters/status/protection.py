@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from rich.filesize import decimal
+
 from checks.record import Record, Status
 from checks.security.controls import Control
 from exporters.backups import COVERED, BackupJob, Finding, backup_jobs
@@ -22,7 +24,8 @@ _SEVERITY_ORDER = {"high": 0, "medium": 1, "low": 2}
 class Job(NamedTuple):
     """A backup job as a row: what it keeps, how old the newest snapshot is, and what is proven of it.
 
-    `share` is the age as a part of the RPO (1 is the limit); None where there is no snapshot or no answer.
+    `share` is the age as a part of the RPO (1 is the limit); None where there is no snapshot or no answer. `seconds` is
+    what the last run took, `size` what the newest snapshot holds, in words, and `lags` how far behind it copies are.
     """
 
     policy: str
@@ -41,6 +44,9 @@ class Job(NamedTuple):
     state: State
     problem: str
     evidence: str
+    seconds: float | None
+    size: str
+    lags: Mapping[str, float]
 
 
 class Backups(NamedTuple):
@@ -106,6 +112,9 @@ def _job(city: City, job: BackupJob, now: float) -> Job:
         state=_state(job, within_rpo, verified),
         problem=_problem(job),
         evidence=next((finding.record.evidence for finding in job.findings if not finding.well), ""),
+        seconds=job.seconds,
+        size="" if job.size is None else decimal(int(job.size)),
+        lags=job.lags,
     )
 
 

@@ -87,6 +87,10 @@ class Verification(Record, frozen=True):
     megabytes: Count = 64
 
 
+#: How many full (weekly) and differential (daily) base backups of a database are kept where `keep` does not say.
+KEPT_FULLS, KEPT_DIFFS = 4, 7
+
+
 class BackupPolicy(Record, frozen=True):
     """What is backed up, how often and to where, a table `[policy.ID]`.
 

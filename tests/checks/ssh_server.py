@@ -23,7 +23,9 @@ class Keys(NamedTuple):
 def make_key(path: Path) -> Keys:
     """An ed25519 key, as ssh-keygen makes it."""
     subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)], check=True, timeout=20
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)],
+        check=True,
+        timeout=300,
     )
     return Keys(path, path.with_name(f"{path.name}.pub").read_text(encoding="ascii").strip())
 
@@ -81,7 +83,7 @@ def ssh_server(host_key: Keys, allowed: Keys, forced: list[str]) -> Iterator[int
                 return
             arguments = [account.command.decode() if word == "COMMAND" else word for word in forced]
             request = channel.makefile("rb").read()
-            done = subprocess.run(arguments, capture_output=True, timeout=60, check=False, input=request)
+            done = subprocess.run(arguments, capture_output=True, timeout=300, check=False, input=request)
             channel.sendall(done.stdout)
             channel.sendall_stderr(done.stderr)
             channel.send_exit_status(done.returncode)

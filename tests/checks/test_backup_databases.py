@@ -68,7 +68,12 @@ ALL = {
     *(
         f"{name}:{node}"
         for node in ("backup-1", "offsite-1")
-        for name in ("database-restorable", "database-base-backup", "database-restore-test")
+        for name in (
+            "database-restorable",
+            "database-base-backup",
+            "database-restore-test",
+            "database-retention",
+        )
     ),
 }
 
@@ -119,6 +124,7 @@ def test_a_failure_before_the_last_success_is_over() -> None:
         ({"restorable_at": ""}, "database-restorable", "never"),
         ({"backup_at": ago(2 * 86400 + 1)}, "database-base-backup", "stale"),
         ({"backup_at": ""}, "database-base-backup", "never"),
+        ({"backups": 15}, "database-retention", "not_expired"),
         ({"restore_test": None, "restore_success_at": ""}, "database-restore-test", "never"),
         ({"restore_success_at": ago(3 * 86400 + 1)}, "database-restore-test", "stale"),
         (

@@ -47,7 +47,7 @@ def collected(request: str, programs: Path | None = None) -> str:
         ["sh", "-c", script, str(COLLECTOR)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
         input=request,
     )
@@ -122,7 +122,7 @@ def test_the_collector_prints_the_state_of_every_repository_that_is_held(tmp_pat
         assert f"{folder}/" in script
         script = script.replace(f"{folder}/", f"{tmp_path}{folder}/")
     done = subprocess.run(
-        ["sh", "-c", script], input="backup\n", capture_output=True, text=True, timeout=60, check=True
+        ["sh", "-c", script], input="backup\n", capture_output=True, text=True, timeout=300, check=True
     )
     assert parse(done.stdout)["repository-states"].lines == (
         'a-gov.json\t{ "version": 1}',
@@ -172,7 +172,7 @@ def test_the_collector_sees_sockets_of_both_families(here: str) -> None:
         socket.create_server(("0.0.0.0", 0)) as four,
         socket.create_server(("::", 0), family=socket.AF_INET6) as six,
     ):
-        done = subprocess.run(QUICK, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(QUICK, capture_output=True, text=True, timeout=300, check=True)
         facts = Facts(parse(done.stdout), NodeRole.CLOUD)
         found = {(listener.family.value, listener.port) for listener in facts.listeners}
         assert ("ipv4", four.getsockname()[1]) in found
@@ -203,7 +203,7 @@ def test_the_collector_prints_no_secret(tmp_path: Path) -> None:
         ["unshare", "--mount", "sh", "-ec", script, "sh", str(etc), str(COLLECTOR)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert "secret" not in done.stdout

@@ -104,7 +104,7 @@ asyncio.run(main())
 
 def test_the_same_verdicts_as_blackbox_exporter_and_fping() -> None:
     peers = json.dumps([BLACKBOX, FPING, LIVING, DEAD])
-    found = namespace.run("-c", PROGRAM, peers, timeout=120)
+    found = namespace.run("-c", PROGRAM, peers, timeout=600)
     verdicts = {
         name: dict(zip(found["names"], found[name], strict=False))
         for name in ("blackbox", "check", "exporter")

@@ -141,7 +141,7 @@ def test_a_secret_that_nobody_gave_names_its_file_and_the_way_out(told: Path, tm
 
 def test_an_authority_that_is_not_there_is_refused(told: Path, store: SecretStore) -> None:
     (told / "mail-authority.pem").unlink()
-    with pytest.raises(ContactsError, match=r"mail-authority\.pem: No such file.*mail\.ca wants it"):
+    with pytest.raises(ContactsError, match=r"mail-authority\.pem:1:1: .*No such file.*mail\.ca wants it"):
         contact_files(store, told, contacts_of(told, load_city(LAB)))
 
 
@@ -161,7 +161,7 @@ def test_amtool_takes_the_settings_and_each_file_that_they_name_is_brought(
     named = {value for value in _texts(yaml.safe_load(document)) if value.startswith("/")}
     assert named == {path for path in city.files[OFFSITE] if path.startswith(CONTACTS_FOLDER)}
     (tmp_path / "alertmanager.yml").write_text(document)
-    subprocess.run(["amtool", "check-config", str(tmp_path / "alertmanager.yml")], check=True, timeout=20)
+    subprocess.run(["amtool", "check-config", str(tmp_path / "alertmanager.yml")], check=True, timeout=300)
 
 
 def _texts(value: object) -> list[str]:
@@ -190,7 +190,7 @@ def test_what_alertmanager_cannot_read_stops_the_deploy(
             office.write_text(content)
             office.chmod(mode)
             done = subprocess.run(
-                ["sh", "-s"], input=script, capture_output=True, text=True, timeout=20, check=False
+                ["sh", "-s"], input=script, capture_output=True, text=True, timeout=300, check=False
             )
             assert (done.returncode == 0, "the rest ran" in done.stdout) == (runs, runs), (mode, done.stderr)
             assert (

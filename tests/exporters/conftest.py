@@ -224,7 +224,9 @@ class Namespace:
         self.enter = ["nsenter", f"--net=/run/netns/{name}", "--"]
 
     def run(self, *command: str) -> str:
-        done = subprocess.run([*self.enter, *command], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(
+            [*self.enter, *command], capture_output=True, text=True, timeout=300, check=True
+        )
         return done.stdout
 
     def get(self, path: str, *options: str) -> str:

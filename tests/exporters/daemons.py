@@ -29,7 +29,7 @@ def running(command: list[str], url: str, ready: str) -> Iterator[str]:
 
 
 def _wait_until_ready(url: str) -> None:
-    end = time.monotonic() + 40
+    end = time.monotonic() + 180
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5):

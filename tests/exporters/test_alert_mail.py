@@ -23,6 +23,8 @@ from tests.exporters.conftest import Authority
 
 #: Characters outside ASCII, and those that shells and SASL treat apart.
 PASSWORD = "口令 s3cret:'$\\"
+#: A mail server that only a hosts file knows.
+MAIL = "mail.yichun.example"
 RUNBOOKS = "https://ops-1.yichun.example:9910/runbooks"
 ALERT = {
     "alertname": "BackupFailed",
@@ -50,12 +52,12 @@ class Listener(Controller):
 class MailServerOfTests:
     """Takes mail of one user over STARTTLS and keeps it; remembers who tried to log in."""
 
-    def __init__(self, tls: ssl.SSLContext | None, without: str = "") -> None:
+    def __init__(self, tls: ssl.SSLContext | None, without: str = "", address: str = "localhost") -> None:
         self.mails: list[tuple[list[str], EmailMessage]] = []
         self.logins: list[tuple[str, str]] = []
         self.controller = Listener(
             self,
-            hostname="localhost",
+            hostname=address,
             port=free_port(),
             tls_context=tls,
             require_starttls=tls is not None,
@@ -66,7 +68,7 @@ class MailServerOfTests:
         )
         self.controller.start()
         # By name: an IPv6 address as such is nothing that Alertmanager 0.25 can reach.
-        self.smarthost = f"localhost:{self.controller.port}"
+        self.smarthost = f"{'localhost' if address == 'localhost' else MAIL}:{self.controller.port}"
 
     def _authenticate(
         self, server: SMTP, session: Client, envelope: Envelope, mechanism: str, data: Any
@@ -89,10 +91,10 @@ def mail_server(tmp_path: Path, authority: Authority) -> Iterator[Callable[..., 
     """Starts mail servers, with a certificate of the test's authority unless told otherwise."""
     started: list[MailServerOfTests] = []
 
-    def start(without: str = "", *, tls: bool = True) -> MailServerOfTests:
+    def start(without: str = "", *, tls: bool = True, address: str = "localhost") -> MailServerOfTests:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*authority.issue(tmp_path, "mail", "mail.yichun.example"))
-        server = MailServerOfTests(context if tls else None, without)
+        context.load_cert_chain(*authority.issue(tmp_path, "mail", MAIL))
+        server = MailServerOfTests(context if tls else None, without, address)
         started.append(server)
         return server
 
@@ -106,10 +108,10 @@ def telling(tmp_path: Path) -> Iterator[Callable[..., Alertmanager]]:
     """Starts Alertmanagers with contacts, each in a folder of its own."""
     started: list[Alertmanager] = []
 
-    def start(contacts: Contacts) -> Alertmanager:
+    def start(contacts: Contacts, names: dict[str, str] | None = None) -> Alertmanager:
         folder = tmp_path / f"alertmanager-{len(started)}"
         folder.mkdir()
-        started.append(Alertmanager(folder, contacts))
+        started.append(Alertmanager(folder, contacts, names))
         return started[-1]
 
     yield start
@@ -144,20 +146,21 @@ def text_of(mail: EmailMessage) -> str:
     return str(body.get_content())
 
 
-@pytest.mark.parametrize("without", ["LOGIN", "PLAIN"])
+@pytest.mark.parametrize(("without", "address"), [("LOGIN", "127.0.0.1"), ("PLAIN", "::1")])
 def test_everybody_gets_a_mail_when_it_begins_and_when_it_ends(
     tmp_path: Path,
     authority: Authority,
     mail_server: Callable[..., MailServerOfTests],
     telling: Callable[..., Alertmanager],
     without: str,
+    address: str,
 ) -> None:
-    server = mail_server(without)
+    server = mail_server(without, address=address)
     password = tmp_path / "password"
     password.write_text(
         PASSWORD
     )  # no newline at its end: Alertmanager 0.25 would send it, and deploy leaves none
-    alertmanager = telling(contacts_by_mail(server, authority.file, password))
+    alertmanager = telling(contacts_by_mail(server, authority.file, password), {MAIL: address})
     alertmanager.post(ALERT, annotations=annotations())
     wait_until(lambda: len(server.mails) >= 3)
     alertmanager.post(ALERT, annotations=annotations(), ended=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,18 +16,20 @@ import yaml
 from exporters.alerting.alertmanager import alertmanager_config
 from exporters.alerting.burn_rate import ObjectivesError, read_objectives
 from exporters.alerting.inhibition import read_inhibitions
-from exporters.prometheus import rule_documents, with_runbooks
+from exporters.prometheus import read_rules, rule_documents, with_runbooks
+from exporters.province import PROVINCE_RULES
 from exporters.runbooks.pages import HEADINGS, runbook_page, sources
 from inventories.contacts import Contact, Contacts, ContactsError, read_contacts
 from inventories.load import load_city
 from inventories.monitoring import cluster_arguments
 from tests.exporters.alertmanagers import Alertmanager, Receiver, wait_until
+from tests.exporters.conftest import COMMAND
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "inventories" / "lab"
 ALERTS = {
     rule["alert"]: rule
-    for document in rule_documents(read_objectives()).values()
+    for document in (*rule_documents(read_objectives()).values(), read_rules(PROVINCE_RULES))
     for group in document["groups"]
     for rule in group["rules"]
     if "alert" in rule
@@ -197,23 +200,32 @@ mail = ["it@health.yichun.example", "duty@health.yichun.example"]
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[owner.nobody]\nmail = ["a@b"]\n[mail]\nsmarthost="x:25"\nsender="a@b"', "no unit"),
-        ('[operations]\nmail = ["a@b"]', "no server"),
-        ('[mail]\nsmarthost="x:25"\nsender="a@b"\nusername="u"', "password_file"),
-        ('[operations]\nwebhook = "ftp://x"', "webhook"),
-        ('[mail]\nsmarthost="[2001:db8::25]:25"\nsender="a@b"', "server's name"),
+        (
+            '[owner.data-burea]\nmail = ["a@b"]\n[mail]\nsmarthost="x:25"\nsender="a@b"',
+            "1:8: .*mean data-bureau",
+        ),
+        ('[operations]\nmail = ["a@b"]', "2:1: .*no server"),
+        ('[mail]\nsmarthost="x:25"\nsender="a@b"\nusername="u"', "4:1: .*password_file"),
+        ('[operations]\nwebhook = "ftp://x"', "2:1: operations.webhook: .*regex"),
+        ('[mail]\nsmarthost="[2001:db8::25]:25"\nsender="a@b"', "2:1: .*server's name"),
         ('[watchdog]\nwebhook_ca="one"\n[operations]\nwebhook_token_file="one"', "one file"),
-        ('[operations]\nwebhook_token_file="../one"', "webhook_token_file"),
-        ('[mail]\nsmarthost="x:25"\nsender="a@b"\npassword="secret"', "password"),
+        ('[operations]\nwebhook_token_file="../one"', "2:1: operations.webhook_token_file"),
+        ('[mail]\nsmarthost="x:25"\nsender="a@b"\npassword="secret"', "4:1: .*password"),
+        ("[operations\n", "1:12: .*TOML"),
     ],
 )
 def test_contacts_that_cannot_be_used_are_refused(text: str, said: str, tmp_path: Path) -> None:
-    file = tmp_path / "contacts.toml"
-    file.write_text(text)
+    shutil.copytree(LAB, folder := tmp_path / "city")
+    (file := folder / "contacts.toml").write_text(text)
     with pytest.raises(ContactsError, match=said) as refused:
         read_contacts(file, frozenset({"data-bureau"}))
     assert str(file) in str(refused.value)
     assert "secret" not in str(refused.value)
+    # Whoever validates an inventory hears the same.
+    command = [*COMMAND[:-1], "inventory", "validate", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert str(refused.value).partition(";")[0] in done.stderr
 
 
 def test_objectives_that_cannot_be_used_are_refused(tmp_path: Path) -> None:

@@ -96,9 +96,9 @@ def test_the_command_writes_what_grafana_reads(tmp_path: Path) -> None:
         "--out",
         str(tmp_path / "grafana"),
     ]
-    dry = subprocess.run([*command, "--dry"], capture_output=True, text=True, timeout=60, check=False)
+    dry = subprocess.run([*command, "--dry"], capture_output=True, text=True, timeout=300, check=False)
     assert (dry.returncode, (tmp_path / "grafana").exists()) == (2, False)
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=300, check=True)
     assert len(json.loads(done.stdout)["changed"]) == 6
     source = yaml.safe_load((tmp_path / "grafana" / "provisioning/datasources/jizuo.yaml").read_text())
     uid = source["datasources"][0]["uid"]
@@ -129,7 +129,7 @@ def test_the_datasource_logs_in_by_files_and_trusts_one_authority(
     subprocess.run(
         [*command, *options, "--password-file", str(password)],
         check=True,
-        timeout=60,
+        timeout=300,
         stdout=subprocess.DEVNULL,
     )
     text = (tmp_path / "out/provisioning/datasources/jizuo.yaml").read_text()

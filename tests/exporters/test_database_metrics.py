@@ -14,6 +14,7 @@ RECORDS = [
     record(SUBJECT, "database-restorable:offsite-1", Status.PASS, 60),
     record(SUBJECT, "database-base-backup:backup-1", Status.FAIL, None),
     record(SUBJECT, "database-restore-test:offsite-1", Status.ERROR, None),
+    record(SUBJECT, "database-retention:backup-1", Status.FAIL, 15),
 ]
 
 
@@ -24,9 +25,11 @@ def test_each_repository_has_its_own_moment_and_what_is_unknown_has_none() -> No
         'jizuo_database_restorable_timestamp_seconds{cluster="cloud-1-main",repository="backup-1"} 1.7956008e+09',
         'jizuo_database_restorable_timestamp_seconds{cluster="cloud-1-main",repository="offsite-1"} 1.79560794e+09',
         'jizuo_database_base_backup_timestamp_seconds{cluster="cloud-1-main",repository="backup-1"} 0.0',
+        'jizuo_database_base_backups{cluster="cloud-1-main",repository="backup-1"} 15.0',
         'jizuo_database_repository_ok{check="database-restorable",cluster="cloud-1-main",repository="backup-1"} 0.0',
         'jizuo_database_repository_ok{check="database-restorable",cluster="cloud-1-main",repository="offsite-1"} 1.0',
         'jizuo_database_repository_ok{check="database-base-backup",cluster="cloud-1-main",repository="backup-1"} 0.0',
+        'jizuo_database_repository_ok{check="database-retention",cluster="cloud-1-main",repository="backup-1"} 0.0',
     ]
 
 

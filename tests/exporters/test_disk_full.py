@@ -86,7 +86,7 @@ class Prometheus:
         return float(found.split("\nprometheus_tsdb_wal_writes_failed_total ")[1].split()[0])
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from exporters.access import Access
-from exporters.prometheus import NodeError, Settings, files_of, prometheus_config
+from exporters.prometheus import NodeError, Settings, files_of, paced, prometheus_config
 from exporters.province import access_to, province_files, targets_of
 from exporters.remote_write import province_names, read_remote_write
 from inventories import records
@@ -88,7 +88,7 @@ class Province(NamedTuple):
 
 
 def until(what: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not what():
         assert time.monotonic() < end
         time.sleep(0.2)
@@ -164,7 +164,10 @@ def province(
             pair[name] = host.start(name, prometheus_config(city, settings, ["jizuo"]))
         made = province_files([city, lab(division="3603")], str(folder))
         config = yaml.safe_load(made["prometheus.yml"])
-        config["global"] = {"scrape_interval": "1s"}
+        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        rules = paced(yaml.safe_load(made["rules/jizuo-province.yml"]), 1)
+        (folder / "reading" / "rules").mkdir(parents=True)
+        (folder / "reading" / "rules" / "province.yml").write_text(yaml.safe_dump(rules))
         for job in ("jizuo-3609", "jizuo-3603"):
             groups = json.loads(made[f"targets/{job}.json"])
             for group in groups:  # their names lead nowhere on this machine
@@ -184,7 +187,7 @@ def test_a_province_reads_sums_under_the_standard_labels(province: Province) -> 
     reading = province.reading
     until(lambda: reading.ask("count(city:jizuo_probe_success:ratio) == 2"))
     until(lambda: reading.ask('count(up{job="jizuo-3609"} == 1) == 2'))
-    found = [one["metric"] for one in reading.ask('{__name__=~".+",__name__!~"up|scrape_.+"}')]
+    found = [one["metric"] for one in reading.ask('{__name__=~".+",__name__!~"up|scrape_.+|ALERTS.*"}')]
     assert {one["__name__"] for one in found} == SUMS
     assert {(one["province"], one["city"]) for one in found} == {("36", "3609")}
     assert {one["replica"] for one in found} == set(PAIR)
@@ -198,6 +201,18 @@ def test_a_province_reads_sums_under_the_standard_labels(province: Province) -> 
 def test_a_wrong_password_reads_nothing(province: Province) -> None:
     until(lambda: len(province.reading.ask('up{job="jizuo-3603"}')) == 2)
     assert province.reading.value('max(up{job="jizuo-3603"})') == 0
+
+
+def test_a_city_that_is_not_heard_of_is_told_apart_from_one_that_is(province: Province) -> None:
+    reading = province.reading
+    until(lambda: reading.ask('ALERTS{alertname="CitySilent",alertstate="firing"}'))
+    found = [one["metric"] for one in reading.ask('ALERTS{alertname=~"City.+"}')]
+    assert {(one["alertname"], one["city"]) for one in found} == {
+        ("CitySilent", "3603"),
+        ("CityPrometheusSilent", "3603"),
+    }
+    # Both of the other city's were asked as often, and it is the one whose sums came.
+    assert reading.value('min(min_over_time(up{job="jizuo-3609"}[10s]))') == 1
 
 
 def test_both_of_a_pair_write_and_none_is_refused(province: Province) -> None:
@@ -261,13 +276,19 @@ def test_the_command_writes_what_promtool_takes(tmp_path: Path) -> None:
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         whole = [*command, "--credentials", f"{tmp_path}/", *more]
-        return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(whole, capture_output=True, text=True, timeout=300, check=False)
 
+    alerting = ("--alertmanager", "[::1]:9093", "--runbook-url", "https://province.example/runbooks")
     assert run("--dry").returncode == 2
-    assert run().returncode == 0
-    assert run("--dry").returncode == 0
+    assert run(*alerting).returncode == 0
+    assert run(*alerting, "--dry").returncode == 0
+    (group,) = yaml.safe_load((tmp_path / "out" / "rules" / "jizuo-province.yml").read_text())["groups"]
+    for rule in group["rules"]:
+        assert rule["annotations"]["runbook_url"] == f"https://province.example/runbooks/{rule['alert']}"
+        assert rule["annotations"]["summary"].startswith("市 ")
+        assert (tmp_path / "out" / "runbooks" / f"{rule['alert']}.html").stat().st_size > 1000
     check = ["promtool", "check", "config", str(tmp_path / "out" / "prometheus.yml")]
-    done = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(check, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     twice = run(str(LAB))
     assert twice.returncode == 1

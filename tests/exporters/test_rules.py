@@ -44,7 +44,7 @@ def rules() -> tuple[tuple[str, dict[str, Any]], ...]:
     """Every rule with its group."""
     return tuple(
         (group["name"], rule)
-        for file in sorted(RULES.glob("*.yml"))
+        for file in sorted(RULES.rglob("*.yml"))
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
         for rule in group["rules"]
     )
@@ -176,7 +176,7 @@ def passed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Tri
 
 
 def test_promtool_finds_nothing_to_remark() -> None:
-    files = [str(file) for file in sorted(RULES.glob("*.yml"))]
+    files = [str(file) for file in sorted(RULES.rglob("*.yml"))]
     done = promtool("check", "rules", "--lint=all", "--lint-fatal", *files)
     assert done.returncode == 0, done.stdout + done.stderr
 

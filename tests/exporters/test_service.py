@@ -84,7 +84,7 @@ def test_a_city_is_probed_and_served(namespace: Any, web: None, start: Start, tm
     assert collectors(first)["backup"] == 0  # no record was ever written
     assert collectors(first)["inventory"] == 1
 
-    deadline = time.monotonic() + 25
+    deadline = time.monotonic() + 180
     while collectors(text := namespace.get("http://[::1]:9910/metrics"))["availability"] == 0:
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -178,7 +178,7 @@ def test_one_that_is_killed_in_a_round_serves_again(namespace: Any, start: Start
 
 def stop_in_a_round(namespace: Any, process: subprocess.Popen[str]) -> None:
     """Stops it while echo requests are under way: it has raw sockets only then."""
-    deadline = time.monotonic() + 25
+    deadline = time.monotonic() + 180
     while True:
         assert time.monotonic() < deadline
         process.send_signal(signal.SIGSTOP)
@@ -223,7 +223,7 @@ def test_an_edited_inventory_is_taken_up_by_the_process_that_runs(
         (tmp_path / name).rename(inventory / name)
         if name == "nodes.csv":
             wait_for_collector(namespace, 9960, "inventory", 0)
-    deadline = time.monotonic() + 25
+    deadline = time.monotonic() + 180
     while ("client-9", "icmp", "ipv4") not in samples(
         after := namespace.get("http://[::1]:9960/metrics"), "jizuo_probe_success"
     ):
@@ -257,7 +257,7 @@ def wait_for_round(namespace: Any, port: int) -> None:
 
 
 def wait_for_collector(namespace: Any, port: int, name: str, wanted: int) -> None:
-    deadline = time.monotonic() + 25
+    deadline = time.monotonic() + 180
     while collectors(namespace.get(f"http://[::1]:{port}/metrics"))[name] != wanted:
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -277,7 +277,7 @@ def test_each_exporter_shows_its_own(namespace: Any, start: Start) -> None:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_wrong_inventory_stops_it_before_it_listens(tmp_path: Path) -> None:

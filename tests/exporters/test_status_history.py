@@ -56,7 +56,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "samples").write_text(openmetrics())
     (folder / "prometheus.yml").write_text("{}\n")
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "samples", folder / "data"]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     port = free_port()
     serve = [
         "prometheus",
@@ -279,7 +279,7 @@ def test_what_is_no_prometheus_is_said_too(tmp_path: Path) -> None:
     command = ["python3", "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            end = time.monotonic() + 20
+            end = time.monotonic() + 180
             while time.monotonic() < end:
                 with socket.socket() as probe:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:

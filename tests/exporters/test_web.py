@@ -53,7 +53,7 @@ def get(
         connection.close()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 6) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to pass"

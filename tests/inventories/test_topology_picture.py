@@ -428,7 +428,7 @@ def test_a_browser_with_real_fonts_agrees(pictures: dict[str, str], tmp_path: Pa
             ],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=True,
         ).stdout
         found = json.loads(re.sub(r"<[^>]+>", "", dumped).replace("&amp;", "&"))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from . import dumps, manifest
 from .configuration import Configuration
 from .restic import JobError
 
+#: The word for programs where a folder holds no file although it should.
+REASON = "empty_source"
 
-def must_hold_files(configuration: Configuration, before: Iterable[bytes]) -> None:
-    """Refuse an empty source: its backup would be a green one of nothing.
+
+def emptied(configuration: Configuration, before: Iterable[bytes], known: Iterable[str]) -> list[str]:
+    """Answer the folders that hold no file although they should, while others of the policy do.
 
     A path of the policy must hold a file. So must each folder directly below one (below /srv/systems each system has
     its own) that held one at the last scan and still stands; one that never did, or that was removed itself, is no
@@ -22,23 +25,30 @@ def must_hold_files(configuration: Configuration, before: Iterable[bytes]) -> No
     Args:
         configuration: The job's.
         before: The files that there were at the last scan; none where nothing has changed since.
+        known: The folders that this answered at the last scan: they stay a fault until they hold a file again, are
+            removed, or may be empty.
 
     Raises:
-        JobError: a folder is empty (`empty_source`); the message names it and the way out.
+        JobError: there is no file in the whole policy (`empty_source`): its backup would be a green one of nothing.
     """
     ours = dumps.folders_of(configuration.dumps)
     paths = [path for path in configuration.paths if path not in ours]
-    folders = {folder for path in paths for folder in _folders_below(path, before)}
-    empty = [one for one in (*paths, *sorted(folders)) if _is_empty(one) and not _may_be(configuration, one)]
-    if not (empty or ours or any(map(os.path.lexists, paths))):
-        empty = paths or ["the policy, which names no path"]
-    if empty:
-        others = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
-        raise JobError(
-            "empty_source",
-            f"there is no file in {', '.join(empty[:3])}{others}; mount it or bring its data back. Where it is meant, "
-            "remove that folder, or name it in the policy's may_be_empty",
-        )
+    folders = {folder for path in paths for folder in _folders_below(path, before)} | set(known)
+    empty = [one for one in (*paths, *sorted(folders - {*paths})) if _is_empty(one)]
+    faults = [one for one in empty if not _may_be(configuration, one)]
+    held = [path for path in paths if os.path.lexists(path) and path not in empty]
+    if not (ours or held) and (faults or not empty):
+        raise JobError(REASON, complaint(faults or paths or ["the policy, which names no path"]))
+    return faults
+
+
+def complaint(folders: Sequence[str]) -> str:
+    """Answer what is wrong with these folders, and the way out."""
+    others = f" and {len(folders) - 3} more" if len(folders) > 3 else ""
+    return (
+        f"there is no file in {', '.join(folders[:3])}{others}; mount it or bring its data back. Where it is meant, "
+        "remove that folder, or name it in the policy's may_be_empty"
+    )
 
 
 def _folders_below(path: str, names: Iterable[bytes]) -> Iterator[str]:

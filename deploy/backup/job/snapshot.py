@@ -43,7 +43,7 @@ def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
         from . import dumps
 
         dumps.take(run.configuration.dumps)
-    apart(partial(_scan, run, int(began.timestamp() * 1e9)))
+    run.state.data["emptied"] = apart(partial(_scan, run, int(began.timestamp() * 1e9)))
     failed: list[JobError] = []
     for place in run.configuration.repositories:
         tried: dict[str, Any] = {"result": "running", "started_at": text(now())}
@@ -58,18 +58,28 @@ def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
     raise JobError(failed[0].reason, f"{failed[0]}{others}")
 
 
-def _scan(run: Running, scanned_ns: int) -> None:
-    """Bring manifest and index up to date; what is as the last run left it is left, and restic need not read it."""
+def _scan(run: Running, scanned_ns: int) -> list[str]:
+    """Bring manifest and index up to date; what is as the last run left it is left, and restic need not read it.
+
+    Answers the folders that hold no file although they should. The state says so before the manifest forgets which
+    files they held: a run that is stopped in between leaves them a fault.
+    """
     from . import emptiness, manifest
 
     known = manifest.read_index(run.index_path)
     found, same = manifest.scan(run.configuration.paths, known)
-    emptiness.must_hold_files(
-        run.configuration, () if same else known.records or manifest.names_in(run.sums_path)
+    emptied = emptiness.emptied(
+        run.configuration,
+        () if same else known.records or manifest.names_in(run.sums_path),
+        run.state.data.get("emptied") or (),
     )
+    if emptied:
+        run.state.data["emptied"] = emptied
+        run.state.write()
     if not (same and known.is_of(run.sums_path)):
         size = manifest.write_sums(run.sums_path, found, scanned_ns)
         manifest.write_index(run.index_path, manifest.Index(found, scanned_ns, size))
+    return emptied
 
 
 def _into(run: Running, place: RepositoryPlace, step: dict[str, Any], began: datetime, _: Any) -> None:
@@ -145,9 +155,16 @@ def _read_summary(
     )
     run.snapshots[place.node] = summary["snapshot_id"]
     known["ahead"] = known["ahead"] or place != run.configuration.primary
-    if done.code == 3 or unread:
-        complaint = f"{len(unread)} files or folders could not be read: {', '.join(unread[:3])}"
-        step.update(result="partial", reason="unread_files", error=complaint)
+    emptied = run.state.data.get("emptied") or []
+    if done.code == 3 or unread or emptied:
+        from .emptiness import REASON, complaint
+
+        complaints = [complaint(emptied)] if emptied else []
+        if done.code == 3 or unread:
+            complaints.append(f"{len(unread)} files or folders could not be read: {', '.join(unread[:3])}")
+        step.update(
+            result="partial", reason=REASON if emptied else "unread_files", error="; ".join(complaints)
+        )
         mark_partial(run, place, summary["snapshot_id"])
         return
     step["result"] = "success"

@@ -366,7 +366,7 @@ except KeyboardInterrupt:
         with subprocess.Popen(
             [sys.executable, "-c", program], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
         ) as run:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while not (tmp_path / "restoring").exists():
                 assert run.poll() is None and time.monotonic() < deadline
                 time.sleep(0.05)

@@ -68,6 +68,26 @@ def test_lag_age_and_what_is_proven_are_told_for_each_repository() -> None:
     assert row.split() == ["gov@cloud-1", "10m", "1h", "success", "9m", "25m", "never", "4h"]
 
 
+def test_a_wide_table_tells_how_long_how_large_and_how_far_behind() -> None:
+    state = {
+        **good_state(),
+        "last_snapshot": {"snapshot_at": ago(minutes=10), "files": 27501, "total_bytes": 2_100_000_000},
+    }
+    state["backup"] |= {"seconds": 75.4}
+    state["repositories"]["offsite-1"] |= {"snapshot_at": ago(minutes=25)}
+    (one,) = statuses(CITY, states(cloud_1=state), NOW)
+    assert (one.last_run_seconds, one.bytes, one.files) == (75.4, 2_100_000_000, 27501)
+    shown = list(lines([one], wide=True))
+    assert shown[0].split()[-4:] == ["took", "size", "files", "lag"]
+    assert shown[2].split()[-5:] == ["1m15s", "2.1", "GB", "27,501", "15m"]
+    assert max(map(cell_len, shown)) <= 112
+    # The figures of an older snapshot are not given out as those of the newest.
+    state["last_snapshot"] |= {"snapshot_at": ago(hours=2)}
+    (one,) = statuses(CITY, states(cloud_1=state), NOW)
+    assert (one.bytes, one.files) == (None, None)
+    assert list(lines([one], wide=True))[2].split()[-4:] == ["1m15s", "-", "-", "15m"]
+
+
 def test_a_job_without_a_state_was_never_well() -> None:
     (one,) = statuses(CITY, {"cloud-1": {}}, NOW)
     assert (one.status, one.age, one.last_run, one.proven_age) == (Status.FAIL, None, "never", None)

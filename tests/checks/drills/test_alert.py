@@ -69,7 +69,7 @@ class Prometheus:
         self.get("/-/reload", "POST")
 
     def until(self, is_so: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
             with suppress(OSError):
                 if is_so():

@@ -150,7 +150,7 @@ def browse(chromium: str, file: Path, *arguments: str) -> str:
         *arguments,
         file.as_uri(),
     ]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
 
 
 #: Runs in the page: what a person would be bothered by, as text in the title.

@@ -74,7 +74,7 @@ class Server:
         arguments = server_arguments(f"{self.address}:{self.port}", configuration, self.repositories)
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(["rclone", "-v", *arguments], stdout=log, stderr=log)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
             try:
                 socket.create_connection(("localhost", self.port), timeout=1).close()
@@ -174,7 +174,7 @@ class Client:
     def run(self, *arguments: str) -> tuple[int, str]:
         """Run the job; its exit code and what it said."""
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
         self.must_hold_no_secret(output)
         return process.returncode, output
 
@@ -189,7 +189,7 @@ class Client:
 
 
 def restic_as_client(
-    client: Client, server: int, *arguments: str, seconds: float = 120
+    client: Client, server: int, *arguments: str, seconds: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Whatever whoever has taken over the client may ask of a repository, with the client's own keys."""
     base = client.root / "etc/keys" / f"{POLICY}@{client.servers[server].node}"

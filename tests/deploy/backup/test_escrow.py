@@ -72,7 +72,7 @@ def kit_of(client: Client) -> Kit:
 def bare(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run as on a machine that knows nothing: an environment with a search path and nothing else."""
     return subprocess.run(
-        command, cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=check, timeout=120
+        command, cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=check, timeout=600
     )  # fmt: skip
 
 
@@ -300,7 +300,7 @@ def database(kit: Path, *arguments: str, **more: str) -> subprocess.CompletedPro
     (kit / "restore.sh").write_text(script)
     return subprocess.run(
         ["bash", "restore.sh", "database", *arguments], cwd=kit, capture_output=True, text=True, check=False,
-        timeout=60, env={"PATH": f"{programs}:{os.environ['PATH']}", "NOTES": str(kit.parent), **more},
+        timeout=300, env={"PATH": f"{programs}:{os.environ['PATH']}", "NOTES": str(kit.parent), **more},
     )  # fmt: skip
 
 

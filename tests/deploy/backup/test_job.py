@@ -28,6 +28,7 @@ from tests.deploy.backup.conftest import (
     edit_configuration,
     edit_verification,
     restic,
+    restic_as_client,
     without_copy,
     wrap_restic,
 )
@@ -137,25 +138,30 @@ def test_an_empty_source_is_a_failure_and_leaves_no_snapshot(client: Client) -> 
     assert len(restic(client, 0, "snapshots")) == 1
 
 
-def test_one_empty_path_of_several_is_a_failure_that_names_it(client: Client) -> None:
+def test_of_several_paths_an_empty_one_is_named_and_the_others_are_backed_up(client: Client) -> None:
     without_copy(client)
+    before = client.state()
     other = client.root / "srv/other"
     (other / "deep/er").mkdir(parents=True)
+    (client.data / "new.csv").write_text("came meanwhile\n")
     edit_configuration(client, paths=[str(client.root / "srv/systems"), str(other)])
     code, said = client.run()
-    assert code == 1, said
-    failed = client.state().backup
-    assert failed is not None
-    assert (failed.result, failed.reason) == (Result.FAILURE, "empty_source")
-    assert f"there is no file in {other};" in failed.error
-    assert len(restic(client, 0, "snapshots")) == 1
+    assert code == 3, said
+    state = client.state()
+    assert state.backup is not None
+    assert (state.backup.result, state.backup.reason) == (Result.PARTIAL, "empty_source")
+    assert f"there is no file in {other};" in state.backup.error
+    assert state.last_success_at == before.last_success_at
+    assert any("new.csv" in line for line in listed(client, state.backup.snapshot))
     (other / "deep/er/file").write_text("mounted again")
     code, said = client.run()
     assert code == 0, said
 
 
 @pytest.mark.parametrize("index", ["kept", "lost"])
-def test_a_system_that_lost_all_its_files_is_a_failure_until_it_is_meant(client: Client, index: str) -> None:
+def test_a_system_that_lost_all_its_files_makes_runs_partial_until_it_is_meant(
+    client: Client, index: str
+) -> None:
     without_copy(client)
     portal, never = client.root / "srv/systems/portal", client.root / "srv/systems/never-had-one"
     (portal / "data").mkdir(parents=True)
@@ -166,20 +172,29 @@ def test_a_system_that_lost_all_its_files_is_a_failure_until_it_is_meant(client:
     (portal / "data/rows.csv").unlink()
     if index == "lost":
         (client.root / "cache" / f"{POLICY}.index").unlink()
-    for _ in range(2):  # and it stays one
+    for number in range(2):  # and it stays one, while the other systems' data still go into snapshots
+        (client.data / f"{number}.later").write_text("came meanwhile\n")
         code, said = client.run()
-        assert code == 1, said
+        assert code == 3, said
         failed = client.state().backup
         assert failed is not None
-        assert (failed.result, failed.reason) == (Result.FAILURE, "empty_source")
+        assert (failed.result, failed.reason) == (Result.PARTIAL, "empty_source")
         assert f"there is no file in {portal};" in failed.error
-    assert len(restic(client, 0, "snapshots")) == 2
+        assert any(f"{number}.later" in line for line in listed(client, failed.snapshot))
+    assert fired_alerts(client.state_path.read_text()) >= {"BackupPartial"}
     if index == "kept":
         edit_configuration(client, may_be_empty=[str(portal)])
     else:
         shutil.rmtree(portal)
     code, said = client.run()
     assert code == 0, said
+
+
+def listed(client: Client, snapshot: str) -> list[str]:
+    """Every path in a snapshot."""
+    done = restic_as_client(client, 0, "ls", snapshot)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def test_an_empty_source_fires_an_alert(client: Client) -> None:

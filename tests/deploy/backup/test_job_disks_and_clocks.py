@@ -47,7 +47,7 @@ def free(folder: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -174,7 +174,7 @@ def test_a_server_that_is_killed_in_mid_backup_and_comes_back_loses_nothing(clie
     server.process.wait()
     # What the server had half written stands in the way of sending it again: restic tries for most of a minute.
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     state = client.state()
     assert state.backup is not None
     assert (state.backup.result, state.last_success_at) == (Result.FAILURE, before.last_success_at)

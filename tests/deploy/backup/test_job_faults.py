@@ -177,7 +177,7 @@ exec "$RESTIC" "$@\"""",
     with torn.open("r+b") as file:
         file.write(later)
     os.kill(pid, signal.SIGCONT)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
     tested = client.state().repositories["backup-1"].restore_test
     assert tested is not None
@@ -203,7 +203,7 @@ exec "$RESTIC" "$@\"""",
 
 def _in_the_midst_of(path: Path, pid_file: Path) -> int:
     """Wait until a process, whose id a file will hold, has read a part of another file; its id."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         time.sleep(0.002)
         if not pid_file.exists() or not pid_file.read_text().strip():
@@ -285,7 +285,7 @@ def test_a_stale_lock_of_a_dead_run_is_removed(client: Client) -> None:
          "--repository-file", f"{base}.repository", "--password-file", f"{base}.password"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not any(locks.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()
@@ -326,7 +326,7 @@ def test_a_state_that_cannot_be_read_is_set_aside(client: Client) -> None:
 
 
 def _wait_until_running(client: Client) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         backup = client.state().backup
         if backup and backup.result is Result.RUNNING:

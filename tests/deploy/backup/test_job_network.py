@@ -100,7 +100,7 @@ def test_a_first_copy_that_is_cut_goes_on_and_sends_no_more_than_what_is_missing
             threading.Event().wait(0.05)
         # restic would ask for the server for a quarter of an hour; the host goes down before.
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
         state = client.state()
         assert state.backup is not None
         assert state.backup.result is Result.SUCCESS

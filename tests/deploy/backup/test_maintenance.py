@@ -148,7 +148,7 @@ def test_a_lock_that_is_alive_is_left_alone(client: Client) -> None:
 
 
 def _until_any(folder: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while not any(folder.iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -21,7 +21,7 @@ from tests.deploy.fake_hosts import LAB
 def restore(client: Client, *arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         client.command("restore", "--from", "backup-1", *arguments, "--", POLICY, str(path or client.data)),
-        env=client.environment, capture_output=True, text=True, check=False, timeout=120,
+        env=client.environment, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
 
 
@@ -205,7 +205,7 @@ def test_a_disk_without_room_is_told_before_anything_is_read(client: Client, tmp
     script = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"'
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, str(small), *command],
-        env=client.environment, capture_output=True, text=True, check=False, timeout=120,
+        env=client.environment, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 1
     assert "has room for" in done.stderr
@@ -238,7 +238,7 @@ def test_what_a_clock_that_was_ahead_dated_later_is_not_taken_for_the_newest(
     (client.data / "index.html").write_text("taken with a clock that was a day ahead")
     ahead = subprocess.run(
         ["faketime", "-f", "+1d", *client.command("run", POLICY)], env=client.environment, capture_output=True,
-        text=True, check=False, timeout=120,
+        text=True, check=False, timeout=600,
     )  # fmt: skip
     assert ahead.returncode == 0, ahead.stdout
     (client.data / "index.html").write_text("taken with the clock right again")
@@ -254,7 +254,7 @@ def test_what_a_clock_that_was_ahead_dated_later_is_not_taken_for_the_newest(
     behind = subprocess.run(
         ["faketime", "-f", "-30d", *client.command("restore", "--from", "backup-1", "--dry", "--", POLICY,
                                                   str(client.data))],
-        env=client.environment, capture_output=True, text=True, check=False, timeout=120,
+        env=client.environment, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert behind.returncode == 1
     assert "later than now by this host's clock" in behind.stderr

@@ -38,7 +38,7 @@ def settle(client: Client) -> str:
 
 def half_file(client: Client) -> Path:
     """Wait until the server has a part of a pack."""
-    data, deadline = client.servers[0].repository / "data", time.monotonic() + 60
+    data, deadline = client.servers[0].repository / "data", time.monotonic() + 180
     while time.monotonic() < deadline:
         for path in data.glob("*/*"):
             if path.stat().st_size > 200_000 and not as_named(str(path)):
@@ -65,7 +65,7 @@ def test_a_run_goes_on_when_its_server_was_killed_in_mid_upload_and_nothing_is_l
     [aside] = (server.repositories / ".damaged" / f"{CLIENT}-{POLICY}").glob(f"*/data/*/{half.name}")
     assert aside.stat().st_size == size
     server.start()
-    output, _ = running.communicate(timeout=120)
+    output, _ = running.communicate(timeout=600)
     assert running.returncode == 0, output
     backup = client.state().backup
     assert backup is not None

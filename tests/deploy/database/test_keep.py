@@ -75,7 +75,7 @@ def restored(city: City, moment: str, folder: Path) -> str:
         "-l",
         city.folder / "log2",
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while city.query("select pg_is_in_recovery()") != "f":
         assert time.monotonic() < deadline
         time.sleep(0.05)
