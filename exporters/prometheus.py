@@ -15,7 +15,7 @@ from exporters.alerting.burn_rate import Objective, read_objectives, slo_file
 from exporters.alerting.owners import owner_relabeling
 from exporters.places import Place, places
 from exporters.remote_write import province_write
-from exporters.runbooks.pages import runbook_pages
+from exporters.runbooks.pages import runbook_page
 from inventories.cells import seconds
 from inventories.contacts import Contacts
 from inventories.hosts import EXPORTER_PORT, NODE_EXPORTER_PORT, linux_nodes
@@ -105,9 +105,16 @@ def files_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, byt
     )
     for name, rules in rule_documents(settings.objectives).items():
         files[f"{RULE_FOLDER}/{name}"] = as_yaml(with_runbooks(paced(rules, settings.interval), url))
-    for alert, page in runbook_pages().items():
-        files[f"{RUNBOOK_FOLDER}/{alert}.html"] = page.encode()
+        files |= runbook_files(rules)
     return files
+
+
+def runbook_files(rules: Mapping[str, Any]) -> dict[str, bytes]:
+    """The page of each alert of a file of rules, by its path below Prometheus's folder."""
+    alerts = [rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    return {
+        f"{RUNBOOK_FOLDER}/{alert}.html": page.encode() for alert in alerts if (page := runbook_page(alert))
+    }
 
 
 def groups_of(city: City, plan: AddressPlan, settings: Settings) -> dict[str, list[dict[str, Any]]]:

@@ -12,17 +12,16 @@ from exporters.access import Access
 from exporters.prometheus import (
     RULE_FOLDER,
     RULES,
-    RUNBOOK_FOLDER,
     TARGET_FOLDER,
     as_json,
     as_yaml,
     external_labels,
     read_rules,
+    runbook_files,
     watching_nodes,
     with_runbooks,
 )
 from exporters.remote_write import province_names
-from exporters.runbooks.pages import runbook_page
 from inventories.monitoring import PROMETHEUS_PORT, PROVINCE
 from inventories.records import City
 
@@ -56,14 +55,13 @@ def province_files(
         "scrape_configs": jobs,
     }
     rules = read_rules(PROVINCE_RULES)
-    alerts = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
     targets = {job["job_name"]: as_json(targets_of(city)) for job, city in zip(jobs, cities, strict=True)}
     return {
         "prometheus.yml": as_yaml(config, "province-config"),
         f"{RULE_FOLDER}/{PROVINCE_RULES.name}": as_yaml(
             with_runbooks(rules, runbook_url) if runbook_url else rules, "province-config"
         ),
-        **{f"{RUNBOOK_FOLDER}/{alert}.html": (runbook_page(alert) or "").encode() for alert in alerts},
+        **runbook_files(rules),
         **{f"{TARGET_FOLDER}/{name}.json": content for name, content in targets.items()},
     }
 

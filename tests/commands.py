@@ -26,7 +26,7 @@ BESIDE_OTHERS, AFTER_OTHERS = "tests/deploy", "tests/exporters"
 #: How much sooner the lab's hosts get the processor than what runs beside them (nice(1)): their clocks are real.
 BESIDE = 10
 #: What --fast leaves out: tests that boot hosts or start a browser.
-SLOW = "not lab and not chromium"
+SLOW = "not lab and not chromium and not slow"
 
 
 class Step(NamedTuple):
@@ -74,7 +74,8 @@ def lanes(static: Sequence[Step], step: Step, *, long: bool = False) -> tuple[tu
     later = ["nice", "-n", str(BESIDE)]
 
     def without_lab(name: str, *arguments: str) -> Step:
-        return Step(name, [*later, *command, "-m", "not lab", *arguments])
+        chosen = "not lab" if long else "not lab and not slow"
+        return Step(name, [*later, *command, "-m", chosen, *arguments])
 
     lab = [Step("pytest lab", [*command, "-m", "lab and not backups", "tests/lab"])]
     if long:
@@ -163,7 +164,9 @@ Examples:
   ./jizuo test --fast tests/inventories -k merge""",
 )
 @click.option("--fast", is_flag=True, help="Leave out the tests that boot hosts or start a browser.")
-@click.option("--long", is_flag=True, help="Also the second lab: backups, databases, drills, routing faults.")
+@click.option(
+    "--long", is_flag=True, help="Also what waits long, and the second lab: backups, databases, drills."
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST_ARGUMENTS]...")
 def test(fast: bool, long: bool, arguments: tuple[str, ...]) -> None:
     """Lint, types, import contract and all tests; exit code 1 when a step failed.

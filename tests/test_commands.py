@@ -26,7 +26,7 @@ def run_test(monkeypatch: pytest.MonkeyPatch, *steps: commands.Step) -> Result:
 def test_the_steps_are_lint_types_contract_and_tests_in_this_order() -> None:
     steps = commands.steps(["-k", "plan"], fast=True)
     assert [step.name for step in steps] == ["ruff check", "ruff format", "mypy", "lint-imports", "pytest"]
-    assert list(steps[-1].command[-4:]) == ["-m", "not lab and not chromium", "-k", "plan"]
+    assert list(steps[-1].command[-4:]) == ["-m", "not lab and not chromium and not slow", "-k", "plan"]
     assert "-m" not in commands.steps()[-1].command[3:]
 
 
@@ -47,7 +47,7 @@ def test_all_steps_run_and_the_failed_ones_are_named(monkeypatch: pytest.MonkeyP
 
 
 def test_the_last_line_counts_all_parts_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
-    halves = "import sys; print('x' * 100_000); print('== %d passed in 1.00s ==' % (4 if 'not lab' in sys.argv else 3))"
+    halves = "import sys; print('x' * 100_000); print('== %d passed in 1.00s ==' % (4 if 'not lab and not slow' in sys.argv else 3))"
     result = run_test(monkeypatch, step("ruff", "print('well')"), step("pytest", halves))
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == "15 passed, 0 failed"
@@ -59,6 +59,16 @@ def test_the_lab_s_half_counts_and_is_shown_when_it_fails(monkeypatch: pytest.Mo
     assert result.exit_code == 1
     assert "lab broke" in result.stdout
     assert "failed: pytest lab" in result.stdout
+
+
+def test_what_waits_long_is_asked_for() -> None:
+    *static, whole = commands.steps()
+    for long, chosen in ((False, "not lab and not slow"), (True, "not lab")):
+        lanes = commands.lanes(static, whole, long=long)
+        without_lab = [one for lane in lanes for one in lane if "not lab" in " ".join(one.command)]
+        assert len(without_lab) == 3
+        assert all(chosen in one.command for one in without_lab)
+        assert any(one.name == "pytest long" for lane in lanes for one in lane) == long
 
 
 def test_a_step_that_cannot_start_is_a_failed_step(monkeypatch: pytest.MonkeyPatch) -> None:

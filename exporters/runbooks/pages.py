@@ -49,8 +49,3 @@ def runbook_page(alert: str) -> str | None:
     content = MarkdownIt("commonmark", {"html": False}).render(source)
     page = Environment(autoescape=False).from_string(_PAGE)  # noqa: S701 - both values are the kit's own
     return page.render(alert=alert, content=content)
-
-
-def runbook_pages() -> dict[str, str]:
-    """Every page by its alert."""
-    return {alert: page for alert in sources() if (page := runbook_page(alert))}

@@ -114,6 +114,7 @@ def test_a_full_disk_of_the_cache_is_told_and_mended_by_room(client: Client) -> 
     assert whole(client)
 
 
+@pytest.mark.slow
 def test_a_full_disk_of_the_server_is_no_success_and_what_was_there_stays(client: Client) -> None:
     without_copy(client)
     before = client.state()

@@ -113,7 +113,7 @@ case " $* " in *" restore "*)
     assert not list((client.root / "cache").glob("restore-*"))
 
 
-@pytest.mark.parametrize("damage", ["flipped bit", "missing pack"])
+@pytest.mark.parametrize("damage", ["flipped bit", pytest.param("missing pack", marks=pytest.mark.slow)])
 def test_a_damaged_repository_is_found_by_its_check(client: Client, damage: str) -> None:
     # restic asks a minute long for a pack that is not there; the check of the structure knows it at once.
     if damage == "flipped bit":

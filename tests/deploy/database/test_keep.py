@@ -82,6 +82,7 @@ def restored(city: City, moment: str, folder: Path) -> str:
     return city.query("select string_agg(id::text, ',' order by id) from orders", DATABASE)
 
 
+@pytest.mark.slow
 def test_a_flood_of_full_backups_pushes_nothing_out_and_the_kept_range_comes_back(city: City) -> None:
     closed, now = "00:00-00:00", datetime.now().astimezone()
     opened = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"

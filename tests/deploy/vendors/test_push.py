@@ -184,7 +184,7 @@ def test_cut_short_amid_the_lines(at_work: Bench, node: str, act: str) -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
-@pytest.mark.parametrize("act", ["drop", "silent"])
+@pytest.mark.parametrize("act", ["drop", pytest.param("silent", marks=pytest.mark.slow)])
 def test_cut_short_while_the_change_is_kept(at_work: Bench, node: str, act: str) -> None:
     """The device was told to keep the change and said nothing: nobody claims it, and it goes back by itself."""
     device = at_work.devices[node]
