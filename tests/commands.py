@@ -77,7 +77,8 @@ def lanes(static: Sequence[Step], step: Step, *, long: bool = False) -> tuple[tu
         chosen = "not lab" if long else "not lab and not slow"
         return Step(name, [*later, *command, "-m", chosen, *arguments])
 
-    lab = [Step("pytest lab", [*command, "-m", "lab and not backups", "tests/lab"])]
+    here = "lab and not backups" if long else "lab and not backups and not slow"
+    lab = [Step("pytest lab", [*command, "-m", here, "tests/lab"])]
     if long:
         lab.append(Step("pytest long", [*command, "-m", "backups", "tests/lab"]))
     return (

@@ -47,7 +47,11 @@ def test_all_steps_run_and_the_failed_ones_are_named(monkeypatch: pytest.MonkeyP
 
 
 def test_the_last_line_counts_all_parts_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
-    halves = "import sys; print('x' * 100_000); print('== %d passed in 1.00s ==' % (4 if 'not lab and not slow' in sys.argv else 3))"
+    halves = """
+import sys
+print("x" * 100_000)
+print("== %d passed in 1.00s ==" % (4 if "not lab and not slow" in sys.argv else 3))
+"""
     result = run_test(monkeypatch, step("ruff", "print('well')"), step("pytest", halves))
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == "15 passed, 0 failed"

@@ -56,6 +56,7 @@ def is_stale(found: Samples) -> bool:
     return of(found, "jizuo_collector_success", collector="backup") == 0
 
 
+@pytest.mark.slow
 def test_an_hour_ahead_and_back_and_an_hour_behind(
     namespace: Any, start: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
+@pytest.mark.slow
 def test_the_other_one_tells_and_what_was_lost_is_counted(tmp_path: Path, small_disk: Path) -> None:
     rules = tmp_path / "rules.yml"
     document = yaml.safe_load((RULES / "jizuo-prometheus.yml").read_text(encoding="utf-8"))

@@ -81,7 +81,9 @@ def test_same_management_network_is_refused(lab: Lab, small_inventory: Path) -> 
     assert "in use" in done.stderr
 
 
-@pytest.mark.parametrize("after", [0.05, 0.3, 0.6, 1.0, 1.6])
+@pytest.mark.parametrize(
+    "after", [*(pytest.param(after, marks=pytest.mark.slow) for after in (0.05, 0.6, 1.6)), 0.3, 1.0]
+)
 def test_up_and_down_after_the_tool_was_killed(small_inventory: Path, after: float) -> None:
     command = [sys.executable, str(ROOT / "jizuo.py"), *UP, str(small_inventory)]
     process = subprocess.Popen(

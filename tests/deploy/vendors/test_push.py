@@ -15,6 +15,8 @@ from tests.deploy.vendors.city import CABLES, VENDORS, Bench, bench, write_cable
 from tests.deploy.vendors.device import Fault, Tree, lines_below
 
 NODES = [pytest.param("yuanzhou", id="vrp"), pytest.param("cihua", id="comware")]
+#: What does not depend on the vendor is asked of one of them at once, and of the other with the tests that wait long.
+ONE_AT_ONCE = [NODES[0], pytest.param("cihua", id="comware", marks=pytest.mark.slow)]
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_change_is_the_only_thing_sent(at_work: Bench, node: str) -> None:
     assert at_work.carry_out(node).state == "unchanged"
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ONE_AT_ONCE)
 def test_link_that_goes_takes_everything_of_it_along(at_work: Bench, node: str) -> None:
     """What is only used by a device's former link is gone after the push, in an order that the device takes."""
     assert at_work.carry_out(node).state == "changed"
@@ -123,7 +125,7 @@ def test_link_that_goes_takes_everything_of_it_along(at_work: Bench, node: str) 
     assert same(device.running, {**wanted, "interface GigabitEthernet0/8": {}})
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ONE_AT_ONCE)
 def test_refused_line_is_named_and_all_is_taken_back(at_work: Bench, node: str) -> None:
     """The device's own words and the line; what was sent before is gone again, and nothing is sent after it."""
     device = at_work.devices[node]
@@ -141,7 +143,7 @@ def test_refused_line_is_named_and_all_is_taken_back(at_work: Bench, node: str) 
     assert not any(line.startswith(("save", "commit trial")) for line in device.told)
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ONE_AT_ONCE)
 def test_refusal_amid_a_running_configuration_brings_its_passwords_back(at_work: Bench, node: str) -> None:
     """A device at work was changed by hand; the push that would put it right is refused: it is as it was found."""
     assert at_work.carry_out(node).state == "changed"
@@ -162,7 +164,7 @@ def test_refusal_amid_a_running_configuration_brings_its_passwords_back(at_work:
     assert at_work.left(node) == ()
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ONE_AT_ONCE)
 @pytest.mark.parametrize("act", ["drop", "silent", "ask"])
 def test_cut_short_amid_the_lines(at_work: Bench, node: str, act: str) -> None:
     """A lost connection, silence, an unforeseen question: an error, and the device runs what it ran."""
@@ -183,7 +185,7 @@ def test_cut_short_amid_the_lines(at_work: Bench, node: str, act: str) -> None:
     assert not any(line.startswith("save") for line in device.told)
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ONE_AT_ONCE)
 @pytest.mark.parametrize("act", ["drop", pytest.param("silent", marks=pytest.mark.slow)])
 def test_cut_short_while_the_change_is_kept(at_work: Bench, node: str, act: str) -> None:
     """The device was told to keep the change and said nothing: nobody claims it, and it goes back by itself."""
@@ -200,7 +202,7 @@ def test_cut_short_while_the_change_is_kept(at_work: Bench, node: str, act: str)
     assert not device.startup
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ONE_AT_ONCE)
 def test_lock_out_goes_back(at_work: Bench, node: str) -> None:
     """A change after which no new connection is answered is not kept."""
     device = at_work.devices[node]
@@ -230,7 +232,7 @@ def test_device_without_commit_delay_is_said_so_and_taken_back(at_work: Bench) -
     assert "knows no commit delay" in outcome.note
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", ONE_AT_ONCE)
 def test_another_hand_between_look_and_push(at_work: Bench, node: str) -> None:
     """What was shown is what is sent; a device that changed in between is not touched."""
     device = at_work.devices[node]
