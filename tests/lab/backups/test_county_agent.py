@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -14,7 +15,7 @@ from deploy.lab.places import NAMESPACES
 from inventories.hosts import STORAGE_PORT
 from inventories.monitoring import AUTHORITY, CLIENT_CERTIFICATE, CLIENT_KEY
 from inventories.records import Family
-from tests.lab.conftest import Execute
+from tests.lab.conftest import Execute, read
 from tests.lab.county_agent import AGENT, COUNTY, OPS, cut_off, settled, stored
 
 #: Asks over TLS as a node's network has it, and prints the status, or how the connection ended.
@@ -128,3 +129,28 @@ def test_a_county_is_probed_from_within(lab: Lab, on: Execute, interval: int) ->
     assert all(1 in values for values in found.values()), found
     listening = on(AGENT, "ss", "-Hltn", "sport", "=", ":9910").stdout.split()
     assert listening[3] == "[::1]:9910", "what it serves leaves the host by the agent's writes alone"
+
+
+def test_probes_that_stand_still_are_told_of_and_name_the_agent(lab: Lab, on: Execute) -> None:
+    """The timer is the host's own; it is only not waited for."""
+    url = f"https://[{lab.record.hosts[OPS][1]}]:9090/api/v1/query?query="
+    alert = quote('ALERTS{alertname="CountyProbesStale",alertstate="firing"}')
+
+    def told() -> set[tuple[str, str]]:
+        found = json.loads(read(lab, url + alert))["data"]["result"]
+        return {(one["metric"]["subject"], one["metric"]["county"]) for one in found}
+
+    def until(wanted: set[tuple[str, str]]) -> None:
+        end = time.monotonic() + 240
+        while told() != wanted:
+            on(AGENT, "systemctl", "start", "jizuo-county-probes.service")
+            assert time.monotonic() < end, told()
+            time.sleep(2)
+
+    assert told() == set()
+    on(AGENT, "systemctl", "stop", "jizuo-availability.service")
+    try:
+        until({(AGENT, COUNTY)})
+    finally:
+        on(AGENT, "systemctl", "start", "jizuo-availability.service")
+    until(set())
