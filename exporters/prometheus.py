@@ -14,7 +14,7 @@ from exporters.alerting.alertmanager import alertmanager_config
 from exporters.alerting.burn_rate import Objective, read_objectives, slo_file
 from exporters.alerting.owners import owner_relabeling
 from exporters.places import Place, places
-from exporters.remote_write import province_write
+from exporters.remote_write import fixed, province_write, read_remote_write
 from exporters.runbooks.pages import runbook_page
 from inventories.cells import seconds
 from inventories.contacts import Contacts
@@ -268,7 +268,8 @@ def _writes(city: City, settings: Settings) -> list[dict[str, Any]]:
     """To whom samples are written: all of them to the storage, sums to the province."""
     found: list[dict[str, Any]] = []
     if settings.storage_url:
-        found.append({"url": settings.storage_url, "name": "storage"})
+        queue = fixed(read_remote_write().shards.storage)
+        found.append({"url": settings.storage_url, "name": "storage", "queue_config": queue})
     if province := city.layout.monitoring.province:
         if not settings.province.ca:
             raise NodeError(

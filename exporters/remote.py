@@ -20,7 +20,7 @@ from exporters.prometheus import (
     scrape_config,
     service_groups,
 )
-from exporters.remote_write import read_remote_write
+from exporters.remote_write import fixed, read_remote_write
 from inventories.hosts import linux_nodes
 from inventories.records import City, Node, NodeRole
 
@@ -79,7 +79,8 @@ def agent_config(
     city: City, node: str, urls: Mapping[str, str], settings: Settings, jobs: Sequence[str]
 ) -> dict[str, Any]:
     """`prometheus.yml` of a county's Prometheus in agent mode: it scrapes there and writes to the city's storages."""
-    queue = msgspec.structs.asdict(read_remote_write().county)
+    written = read_remote_write()
+    queue = msgspec.structs.asdict(written.county) | fixed(written.shards.county)
     del queue["keep"]
     timeout = queue.pop("remote_timeout")
     tls = settings.access.with_certificate().get("tls_config")

@@ -17,12 +17,19 @@ class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     keep: str
     capacity: int
-    max_shards: int
     max_samples_per_send: int
     batch_send_deadline: str
     min_backoff: str
     max_backoff: str
     remote_timeout: str
+
+
+class Shards(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many queues each way has, all the time."""
+
+    county: int
+    storage: int
+    province: int
 
 
 class Upward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,8 +41,14 @@ class Upward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RemoteWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of `remote-write.toml`."""
 
+    shards: Shards
     county: Queue
     province: Upward
+
+
+def fixed(shards: int) -> dict[str, int]:
+    """The part of a queue's settings by which it never changes the number of its shards, which loses samples."""
+    return {"min_shards": shards, "max_shards": shards}
 
 
 def read_remote_write() -> RemoteWrite:
@@ -59,4 +72,11 @@ def province_write(url: str, access: Access) -> dict[str, Any]:
     reached = access.with_login()
     reached.pop("scheme", None)  # the URL has it
     keep = {"source_labels": ["__name__"], "regex": province_names(), "action": "keep"}
-    return {"url": url, "name": "province", "write_relabel_configs": [keep], **reached}
+    queue = fixed(read_remote_write().shards.province)
+    return {
+        "url": url,
+        "name": "province",
+        "queue_config": queue,
+        "write_relabel_configs": [keep],
+        **reached,
+    }

@@ -242,6 +242,8 @@ def test_only_a_node_that_holds_the_files_writes() -> None:
     for files in (Settings(replica="ops-1", province=Access("ca.pem", password_file="p"), storage_url="s"),):
         config = yaml.safe_load(files_of(city, build_plan(city), files)["prometheus.yml"])
         assert [one["name"] for one in config["remote_write"]] == ["storage", "province"]
+        for queue in (one["queue_config"] for one in config["remote_write"]):
+            assert queue["min_shards"] == queue["max_shards"], "a change of their number loses samples"
 
 
 @pytest.mark.parametrize("url", ["http://province.example/w", "https:///w", "province.example/w"])

@@ -48,6 +48,11 @@ def test_an_agents_configuration_is_one_for_agents(tmp_path: Path) -> None:
     shown = {"ca_file": authority, "cert_file": certificate, "key_file": key}
     assert {one["name"]: one["url"] for one in config["remote_write"]} == URLS
     assert all(one["tls_config"] == shown for one in config["remote_write"])
+    # What changes the number of its queues while the way is cut loses what they held.
+    assert {
+        (one["queue_config"]["min_shards"], one["queue_config"]["max_shards"])
+        for one in config["remote_write"]
+    } == {(4, 4)}
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     beside = jobs.pop("availability")
     assert "tls_config" not in beside, "it listens on the loopback, without TLS"
