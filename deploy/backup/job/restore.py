@@ -200,7 +200,7 @@ def _snapshot(
     if wish.snapshot:
         fitting = [one for one in found if one.id.startswith(wish.snapshot)]
     else:
-        fitting = [one for one in found if _moment(one.time) <= _moment(wish.at)][-1:]
+        fitting = [one for one in found if _begun_by(one.time, wish.at)][-1:]
     if len(fitting) == 1:
         return fitting[0]
     asked = wish.snapshot or f"taken at {wish.at} or before"
@@ -209,6 +209,16 @@ def _snapshot(
         "no_snapshot",
         f"{wish.node} holds {len(fitting) or 'no'} snapshots {asked} of {policy} of {host}; the newest are {newest}",
     )
+
+
+def _begun_by(taken: str, at: str) -> bool:
+    """Whether a snapshot was surely begun by a moment: its own time is cut to the second.
+
+    One of 15:22:32 may have been begun at 15:22:32.9, after what happened at 15:22:32.5 to its files. Whoever gives a
+    whole second gives a snapshot's time as it is listed, and means that one.
+    """
+    begun, moment = _moment(taken), _moment(at)
+    return begun + timedelta(seconds=1) <= moment or begun == moment
 
 
 def _newest(found: list[Snapshot], none: str, say: Callable[[str], None]) -> Snapshot:
@@ -226,10 +236,15 @@ def _newest(found: list[Snapshot], none: str, say: Callable[[str], None]) -> Sna
     return past[-1]
 
 
+def _microseconds(text: str) -> str:
+    """The text with six digits of a second's part, which every Python 3 reads; restic writes nine, people three."""
+    return re.sub(r"\.([0-9]+)", lambda found: f".{found[1]:0<6.6}", text)
+
+
 def _moment(said: str) -> datetime:
     """ISO 8601 as restic and people write it; without an offset it is this host's time."""
     try:
-        found = datetime.fromisoformat(re.sub(r"\.[0-9]+", "", said.strip()).replace("Z", "+00:00"))
+        found = datetime.fromisoformat(_microseconds(said.strip()).replace("Z", "+00:00"))
     except ValueError as error:
         raise JobError("wrong_time", f"{said}: no moment like 2026-08-01T09:30:00+08:00") from error
     return found if found.tzinfo else found.astimezone()

@@ -7,6 +7,7 @@ import filecmp
 import json
 import os
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,14 @@ def test_an_older_snapshot_by_its_id_and_by_the_time(client: Client, tmp_path: P
     said(restore(client, "--snapshot", first, "--to", str(tmp_path / "by-id")))
     said(restore(client, "--at", between, "--to", str(tmp_path / "by-time")))
     said(restore(client, "--to", str(tmp_path / "newest")))
-    texts = [(tmp_path / name / "index.html").read_text() for name in ("by-id", "by-time", "newest")]
-    assert texts == ["old", "old", "new"]
+    # What happened within the second of a snapshot's time may have come before that snapshot: an attack, say.
+    taken = datetime.fromisoformat(client.state().last_success_at)
+    within, after = ((taken + timedelta(seconds=part)).isoformat() for part in (0.53, 1.53))
+    said(restore(client, "--at", within, "--to", str(tmp_path / "within")))
+    said(restore(client, "--at", after, "--to", str(tmp_path / "after")))
+    names = ("by-id", "by-time", "newest", "within", "after")
+    texts = [(tmp_path / name / "index.html").read_text() for name in names]
+    assert texts == ["old", "old", "new", "old", "new"]
     for choice in (("--snapshot", "0000"), ("--at", "2001-01-01T00:00:00+08:00")):
         none = restore(client, *choice, "--to", str(tmp_path / "none"))
         assert none.returncode == 1
