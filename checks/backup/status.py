@@ -248,36 +248,32 @@ def summary(found: Sequence[JobStatus]) -> str:
 
 def _cells(one: JobStatus) -> list[str]:
     copies = one.repositories[1:]
-    oldest = [copy.age for copy in copies]
-    behind = (
-        NEVER if None in oldest else _short(max((age for age in oldest if age is not None), default=None))
-    )
-    checks = [copy.check_age for copy in one.repositories]
-    checked = NEVER if None in checks else _short(max(age for age in checks if age is not None))
     began = "" if one.last_run_age is None else f" {_short(one.last_run_age)}"
     return [
         one.job,
         _short(one.age),
         _short(one.rpo),
         f"{one.last_run}{began}",
-        behind if copies else "none",
-        checked,
+        _worst(copy.age for copy in copies) if copies else "none",
+        _worst(copy.check_age for copy in one.repositories),
         _short(one.proven_age),
     ]
 
 
 def _wide_cells(one: JobStatus) -> list[str]:
-    lags = [copy.lag for copy in one.repositories[1:]]
+    copies = one.repositories[1:]
     return [
         "-" if one.last_run_seconds is None else _short(one.last_run_seconds),
         "-" if one.bytes is None else decimal(one.bytes),
         "-" if one.files is None else f"{one.files:,}",
-        "none"
-        if not lags
-        else NEVER
-        if None in lags
-        else _short(max(lag for lag in lags if lag is not None)),
+        _worst(copy.lag for copy in copies) if copies else "none",
     ]
+
+
+def _worst(times: Iterable[float | None]) -> str:
+    """The longest of some times; `never` where one of them never was."""
+    found = list(times)
+    return NEVER if None in found else _short(max(one for one in found if one is not None))
 
 
 def _short(seconds: float | None) -> str:

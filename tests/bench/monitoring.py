@@ -20,8 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_network
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -35,6 +33,7 @@ from exporters.exposition import Exposition, Series, label_text
 from inventories.load import load_city
 from inventories.plan import build_plan
 from inventories.records import Family
+from tests.bench._monitoring_network import NETWORK, SERVER, kill
 from tests.bench._monitoring_scraped import (
     SECONDS,
     prometheus_of_blackbox,
@@ -54,39 +53,6 @@ SERIES = 60_000
 CORE_PERCENT, SCRAPE_MILLISECONDS = 5.0, 10.0
 #: What counts as not moved, and as flat: the medians of equal cycles differ by less on a quiet machine.
 MOVED, FLAT = 1.1, 1.1
-
-#: Every address is this machine's own (AnyIP); what is dead is routed into a wire.
-NETWORK = """
-ip link set lo up
-sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
-ip link add wire type veth peer name end
-ip link set wire arp off up
-ip link set end arp off up
-ip addr add 203.0.113.1/24 dev wire
-ip -6 addr add 2001:db8:ffff::1/64 dev wire nodad
-ip route add local 198.18.0.0/15 dev lo
-ip route add local 192.0.2.0/24 dev lo
-ip -6 route add local 2001:db8::/32 dev lo
-ip -6 route add local 3fff::/20 dev lo
-"""
-#: Accepts and answers on the ports of the inventory's endpoints, so that every target of the city lives.
-SERVER = """
-import asyncio, sys
-async def answer(reader, writer):
-    try:
-        await reader.readuntil(b"\\r\\n\\r\\n")
-        writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok")
-        await writer.drain()
-    except Exception:
-        pass
-    writer.close()
-async def main():
-    for port in map(int, sys.argv[1:]):
-        await asyncio.start_server(answer, ["0.0.0.0", "::"], port, backlog=1024)
-    print("ready", flush=True)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
 
 
 class Cycle(NamedTuple):
@@ -143,11 +109,11 @@ def main(arguments: Sequence[str] = ()) -> int:
             each = calm.cpu_per_cycle / calm.packets
             _say(f"CPU of {peer} to jizuo, a probe", f"{cost / 1000 / each:8.1f}")
         _scraping(targets)
-        _kill(targets, 0)
+        kill(targets, 0)
         (alive,) = _exporter("all alive, behind a table of routes", cycles)
-        _kill(targets, 0.3)
+        kill(targets, 0.3)
         (some,) = _exporter("30% dead", cycles)
-        _kill(targets, 1.0)
+        kill(targets, 1.0)
         (every,) = _exporter("100% dead", cycles)
     moved = scraped.p99 / calm.p99
     _say("p99 of round-trip times, scraped to not", f"{moved:8.2f}")
@@ -371,35 +337,6 @@ def _scraping(targets: Sequence[Target]) -> None:
 def _command() -> list[str]:
     command = [sys.executable, str(ROOT / "jizuo.py"), "exporter", "availability", "--inventory", str(CITY)]
     return [*command, "--interval", f"{INTERVAL}s", f"--web.listen-address=127.0.0.1:{PORT}"]
-
-
-def _kill(targets: Sequence[Target], part: float) -> None:
-    """Route some of the addresses into the wire; each tenth's share is as large in every county.
-
-    Rules and a table of routes cost the kernel a look-up for every packet, whoever is dead. So the living are measured
-    on the same ways: for a part of 0 the table has as many routes to addresses that nobody asks.
-    """
-    seen = sorted({(t.family.value, t.address) for t in targets})
-    chosen = random.Random(1).sample(seen, int(len(seen) * part))
-    for family, via in (("ipv4", "203.0.113.2"), ("ipv6", "2001:db8:ffff::2")):
-        ours = (
-            [a for f, a in chosen if f == family]
-            if part
-            else _strangers(family, {a for _, a in seen}, len(seen) * 3 // 20)
-        )
-        option = ["-6"] if family == "ipv6" else []
-        lines = "".join(f"route replace {a} via {via} dev wire table 100\n" for a in ours)
-        subprocess.run(["ip", *option, "-batch", "-"], input=lines, text=True, check=True)
-        if not part:
-            # A local route of the whole prefix comes first: the dead leave the table of local addresses.
-            for rule in ("add pref 5 lookup 100", "add pref 10 lookup local", "del pref 0 lookup local"):
-                subprocess.run(["ip", *option, "rule", *rule.split()], check=True)
-
-
-def _strangers(family: str, known: set[str], count: int) -> list[str]:
-    """Addresses of the benchmark's and documentation's ranges that are none of the city's."""
-    block = ip_network("198.18.0.0/16" if family == "ipv4" else "2001:db8:fffe::/112")
-    return list(islice((text for one in block.hosts() if (text := str(one)) not in known), count))
 
 
 def _exporter(name: str, cycles: int, scraped: str = "") -> Sequence[Measured]:
