@@ -127,7 +127,7 @@ def _contact_problems(path: Path, city: City) -> list[Problem]:
         if (file := path / CONTACTS).exists():
             read_contacts(file, frozenset(city.units))
     except ContactsError as error:
-        return [error.problem]
+        return error.problems
     return []
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from inventories.documents import Document
 from inventories.monitoring import CONTACTS_FOLDER
-from inventories.problems import Problem, Suggestions
+from inventories.problems import InventoryError, Problem, Suggestions
 from inventories.texts import read_text
 
 _Url = Annotated[str, msgspec.Meta(pattern=r"^(https?://.+)?\Z")]
@@ -23,12 +23,8 @@ _Address = Annotated[str, msgspec.Meta(pattern=r"^[^@\s]+@[^@\s]+\Z")]
 _File = Annotated[str, msgspec.Meta(pattern=r"^(/.+|[A-Za-z0-9][A-Za-z0-9._-]*)?\Z")]
 
 
-class ContactsError(ValueError):
+class ContactsError(InventoryError):
     """The file of contacts cannot be used; says where and why."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        super().__init__(str(problem))
 
 
 class Contact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -125,7 +121,7 @@ def read_contacts(path: Path, units: frozenset[str]) -> Contacts:
     text, problems = read_text(path)
     document = Document(str(path), text or "")
     if problems := [*problems, *document.problems]:
-        raise ContactsError(problems[0])
+        raise ContactsError(problems)
     try:
         contacts = msgspec.convert(document.data, type=Contacts)
     except msgspec.ValidationError as error:
@@ -135,10 +131,13 @@ def read_contacts(path: Path, units: frozenset[str]) -> Contacts:
         line, column = document.key_position((*key, unknown[1]) if unknown else key)
         named = f"{'.'.join(key)}: {what}" if key else what
         fix = "README says what contacts.toml holds"
-        raise ContactsError(Problem(str(path), line, column, named, fix)) from error
-    for wrong, what, fix in _wrong(contacts, units):
-        line, column = document.key_position(tuple(wrong.split(".")))
-        raise ContactsError(Problem(str(path), line, column, what, fix))
+        raise ContactsError([Problem(str(path), line, column, named, fix)]) from error
+    problems = [
+        Problem(str(path), *document.key_position(tuple(key.split("."))), what, fix)
+        for key, what, fix in _wrong(contacts, units)
+    ]
+    if problems:
+        raise ContactsError(problems)
     return contacts
 
 

@@ -57,7 +57,7 @@ def _authority(inventory: Path, file: NamedFile, where: str) -> bytes:
         return (inventory / file.name).read_bytes()
     except OSError as error:
         what, fix = f"the file cannot be read: {error.strerror}", f"bring it there: {where} wants it"
-        raise ContactsError(Problem(str(inventory / file.name), 1, 1, what, fix)) from error
+        raise ContactsError([Problem(str(inventory / file.name), 1, 1, what, fix)]) from error
 
 
 def readable(contacts: Contacts) -> list[str]:

@@ -228,6 +228,15 @@ def test_contacts_that_cannot_be_used_are_refused(text: str, said: str, tmp_path
     assert str(refused.value).partition(";")[0] in done.stderr
 
 
+def test_everything_that_is_wrong_with_contacts_is_told_at_once(tmp_path: Path) -> None:
+    (file := tmp_path / "contacts.toml").write_text(
+        '[operations]\nmail = ["a@b"]\n[owner.nobody]\nwebhook = "https://x"'
+    )
+    with pytest.raises(ContactsError) as refused:
+        read_contacts(file, frozenset({"data-bureau"}))
+    assert [(one.line, one.column) for one in refused.value.problems] == [(3, 8), (2, 1)]
+
+
 def test_objectives_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "objectives.toml"
     for text in ('[county]\nname="x"\nobjective="99.5"\nseries="a:b:ratio"', 'period = "7d"', "["):
