@@ -20,7 +20,7 @@ NAMES = {
 
 
 def test_all_is_well(demo: DemoRun) -> None:
-    assert demo.figures["reasons"] == []
+    assert demo.figures["reasons"] == [], "\n".join(demo.figures["reasons"])
     assert demo.code == 0
     assert "all well" in demo.output
 
