@@ -44,27 +44,30 @@ asyncio.run(main())
 """
 
 
-def kill(targets: Sequence[Target], part: float) -> None:
-    """Route some of the addresses into the wire; each tenth's share is as large in every county.
+def pave() -> None:
+    """Let the dead leave the table of local addresses: their own table of routes is looked up first."""
+    for option in ((), ("-6",)):
+        for rule in ("add pref 5 lookup 100", "add pref 10 lookup local", "del pref 0 lookup local"):
+            subprocess.run(["ip", *option, "rule", *rule.split()], check=True)
 
-    Rules and a table of routes cost the kernel a look-up for every packet, whoever is dead. So the living are measured
-    on the same ways: for a part of 0 the table has as many routes to addresses that nobody asks.
+
+def kill(targets: Sequence[Target], part: float) -> None:
+    """Route this part of the addresses into the wire, and no other; each tenth's share is as large in every county.
+
+    A table of routes costs the kernel a look-up for every packet, whoever is dead. So the living are measured on the
+    same ways: for a part of 0 the table has routes to addresses that nobody asks.
     """
     seen = sorted({(t.family.value, t.address) for t in targets})
     chosen = random.Random(1).sample(seen, int(len(seen) * part))
     for family, via in (("ipv4", "203.0.113.2"), ("ipv6", "2001:db8:ffff::2")):
-        ours = (
-            [a for f, a in chosen if f == family]
-            if part
-            else _strangers(family, {a for _, a in seen}, len(seen) * 3 // 20)
-        )
-        option = ["-6"] if family == "ipv6" else []
-        lines = "".join(f"route replace {a} via {via} dev wire table 100\n" for a in ours)
-        subprocess.run(["ip", *option, "-batch", "-"], input=lines, text=True, check=True)
+        ours = [address for of, address in chosen if of == family]
         if not part:
-            # A local route of the whole prefix comes first: the dead leave the table of local addresses.
-            for rule in ("add pref 5 lookup 100", "add pref 10 lookup local", "del pref 0 lookup local"):
-                subprocess.run(["ip", *option, "rule", *rule.split()], check=True)
+            ours = _strangers(family, {address for _, address in seen}, len(seen) * 3 // 20)
+        option = ["-6"] if family == "ipv6" else []
+        # The table does not exist before it has its first route.
+        subprocess.run(["ip", *option, "route", "flush", "table", "100"], check=False, capture_output=True)
+        lines = "".join(f"route replace {address} via {via} dev wire table 100\n" for address in ours)
+        subprocess.run(["ip", *option, "-batch", "-"], input=lines, text=True, check=True)
 
 
 def _strangers(family: str, known: set[str], count: int) -> list[str]:

@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -33,7 +34,7 @@ from exporters.exposition import Exposition, Series, label_text
 from inventories.load import load_city
 from inventories.plan import build_plan
 from inventories.records import Family
-from tests.bench._monitoring_network import NETWORK, SERVER, kill
+from tests.bench._monitoring_network import NETWORK, SERVER, kill, pave
 from tests.bench._monitoring_scraped import (
     SECONDS,
     prometheus_of_blackbox,
@@ -104,17 +105,17 @@ def main(arguments: Sequence[str] = ()) -> int:
     ports = sorted({target.port for target in targets if target.port})
     with _running([sys.executable, "-c", SERVER, *map(str, ports)], "ready"):
         peers = _probing(targets)
-        calm, scraped = _exporter("all alive", cycles, "scraped ten times a second")
+        under_scrapes = "scraped ten times a second"
+        calm, scraped = _exporter({"all alive": _as_it_is, under_scrapes: _as_it_is}, cycles, under_scrapes)
         for peer, cost in peers.items():
             each = calm.cpu_per_cycle / calm.packets
             _say(f"CPU of {peer} to jizuo, a probe", f"{cost / 1000 / each:8.1f}")
         _scraping(targets)
-        kill(targets, 0)
-        (alive,) = _exporter("all alive, behind a table of routes", cycles)
-        kill(targets, 0.3)
-        (some,) = _exporter("30% dead", cycles)
-        kill(targets, 1.0)
-        (every,) = _exporter("100% dead", cycles)
+        pave()
+        alive, some, every = _exporter(
+            {f"{part:.0%} dead, in turn": partial(kill, targets, part) for part in (0.0, 0.3, 1.0)},
+            cycles,
+        )
     moved = scraped.p99 / calm.p99
     _say("p99 of round-trip times, scraped to not", f"{moved:8.2f}")
     flat = {
@@ -339,17 +340,24 @@ def _command() -> list[str]:
     return [*command, "--interval", f"{INTERVAL}s", f"--web.listen-address=127.0.0.1:{PORT}"]
 
 
-def _exporter(name: str, cycles: int, scraped: str = "") -> Sequence[Measured]:
-    """What the exporter takes; where `scraped` names it, every other cycle under scrapes as well, in the same process.
+def _as_it_is() -> None:
+    """Nothing changes before a cycle."""
 
-    Cycles in turn, since on the loopback two processes of the same program differ by more than what is looked for.
+
+def _exporter(phases: Mapping[str, Callable[[], None]], cycles: int, scraped: str = "") -> Sequence[Measured]:
+    """What the exporter takes in each phase, a cycle of each in turn in one process; `scraped` is that under scrapes.
+
+    In turn, since two processes of the same program differ by more than what is looked for. What is called before a
+    phase's cycle brings its world about; the rounds leave a third of the interval for that.
     """
-    taken: dict[str, list[Cycle]] = {name: [], **({scraped: []} if scraped else {})}
+    taken: dict[str, list[Cycle]] = {phase: [] for phase in phases}
+    *_, name = phases
     with _running(_command(), "metrics at") as pid:
         first = _wait_for_cycle(0.0)  # the first cycle is not spread over the interval
         stamp = _wait_for_cycle(first)
         for _ in range(cycles):
             for phase, found in taken.items():
+                phases[phase]()
                 used, begun = _cpu(pid), time.monotonic()
                 stamp = _wait_for_cycle(stamp, scrape=phase == scraped)
                 used, seconds = _cpu(pid) - used, time.monotonic() - begun
