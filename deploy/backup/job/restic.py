@@ -19,14 +19,27 @@ REASONS = (
     (re.compile(r"Save\(<.*server response unexpected|unable to save snapshot: server"), "not_stored"),
     (re.compile(r"401 Unauthorized|403 Forbidden"), "unauthorized"),
     (re.compile(r"x509:|tls: |certificate"), "certificate"),
-    (re.compile(r"Is there a repository at the following location"), "repository_missing"),
+    # restic asks "Is there a repository at the following location?" after every error of the network too: only the
+    # server's own word that there is none counts. Who took a broken connection for it would begin a new one.
+    (
+        re.compile(r"unable to open config file: (<config/> does not exist|stat .*: no such file)"),
+        "repository_missing",
+    ),
     (re.compile(r"no space left on device|507 Insufficient Storage"), "disk_full"),
     (re.compile(r"already locked"), "locked"),
     (
-        re.compile(r"connection refused|no route to host|is unreachable|i/o timeout|no such host"),
+        re.compile(
+            r"connection refused|no route to host|is unreachable|i/o timeout|no such host"
+            r"|connection reset by peer|broken pipe|TLS handshake timeout|: EOF$",
+            re.MULTILINE,
+        ),
         "unreachable",
     ),
 )
+#: restic tries again for a quarter of an hour whatever breaks, but for its first request, which ends the run.
+NOT_OPENED = "unable to open config file"
+#: After so many seconds each a repository is opened again whose connection broke.
+OPENED_AGAIN_SECONDS = (1.0, 4.0)
 #: By how much restic's memory may grow before Go collects what is unused (its variable GOGC, 100 by default). Collected
 #: sooner, restic takes less memory, about what this job holds beside it, for about one per cent of its processor time.
 GARBAGE_PERCENT = "80"
@@ -83,12 +96,13 @@ class Restic:
         """Run restic on this repository and wait; output and errors hold no secret.
 
         Passwords and the URL with its login are named as files: they are in no process list. A lock that a
-        dead run left is removed; a lock that is alive (the server removes old snapshots) is waited for.
+        dead run left is removed; a lock that is alive (the server removes old snapshots) is waited for. A connection
+        that breaks before the repository is open is made again.
 
         Raises:
             JobError: restic is not installed.
         """
-        done = self._run(arguments, source)
+        done = self._open_and_run(arguments, source)
         give_up, pause = time.monotonic() + (LOCK_SECONDS if wait_for_locks else 0.0), 0.0
         while done.code not in (0, 3) and reason_of(done.errors) == "locked":
             if time.monotonic() > give_up:
@@ -98,6 +112,15 @@ class Restic:
             for repository in [self] if source is None else [self, source]:
                 if repository.may_unlock:
                     repository._run(("unlock",), None)
+            done = self._open_and_run(arguments, source)
+        return done
+
+    def _open_and_run(self, arguments: tuple[str, ...], source: Restic | None) -> Done:
+        done = self._run(arguments, source)
+        for seconds in OPENED_AGAIN_SECONDS:
+            if not (NOT_OPENED in done.errors and reason_of(done.errors) == "unreachable"):
+                break
+            time.sleep(seconds)
             done = self._run(arguments, source)
         return done
 

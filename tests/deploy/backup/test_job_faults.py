@@ -60,6 +60,22 @@ def test_when_no_repository_answers_each_is_told_within_seconds(client: Client) 
             "unable to create lock in backend: repository is already locked exclusively by PID 7 on x",
             "locked",
         ),
+        (
+            "Fatal: unable to open config file: <config/> does not exist\n"
+            "Is there a repository at the following location?\nrest:https://backup-1:8000/cloud-1/gov-service/\n",
+            "repository_missing",
+        ),
+        (
+            'Fatal: unable to open config file: client.Head: Head "https://backup-1:8000/cloud-1/gov-service/config": '
+            "read tcp 127.0.0.1:44754->127.0.0.1:18998: read: connection reset by peer\n"
+            "Is there a repository at the following location?\nrest:https://backup-1:8000/cloud-1/gov-service/\n",
+            "unreachable",
+        ),
+        (
+            'Fatal: unable to open config file: client.Head: Head "https://backup-1:8000/cloud-1/gov-service/config": '
+            "EOF\nIs there a repository at the following location?\nrest:https://backup-1:8000/\n",
+            "unreachable",
+        ),
         ("Fatal: something that nobody has seen yet", "restic"),
     ],
 )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+import pytest
 
 from inventories.backup_state import Result
 from tests.deploy.backup.conftest import (
@@ -34,6 +37,7 @@ class Wire:
         self.sent = 0
         self.seen: list[tuple[float, int]] = []  # when something was sent, and how much
         self.cut_after: int | None = None
+        self.broken: list[bool] = []  # whether each of the next connections breaks when its first bytes come
         self.listener = socket.create_server(("localhost", 0))
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -47,6 +51,11 @@ class Wire:
             while True:
                 near, _ = self.listener.accept()
                 if self.is_cut:
+                    near.close()
+                    continue
+                if self.broken and self.broken.pop(0):
+                    near.recv(64)
+                    # With more to read the kernel answers with a reset, as it does for a server that died.
                     near.close()
                     continue
                 far = socket.create_connection(("localhost", self.to))
@@ -150,3 +159,25 @@ def test_a_policys_bandwidth_limit_holds_on_the_way(client: Client) -> None:
         seconds = wire.seen[-1][0] - wire.seen[0][0]
         assert seconds >= 3
         assert wire.sent / seconds < 1.3 * a_second
+
+
+@pytest.mark.parametrize("snapshots", ["some", "none"])
+def test_a_repository_whose_connection_breaks_is_not_one_that_is_gone(client: Client, snapshots: str) -> None:
+    """restic asks "Is there a repository at the following location?" whatever the network does to it."""
+    without_copy(client)
+    if snapshots == "none":
+        shutil.rmtree(client.servers[0].repository)
+        client.state_path.unlink()
+    with wire_to(client, 0) as wire:
+        wire.broken = [True]
+        code, said = client.run()
+        assert code == 0, said
+        assert not wire.broken
+        wire.broken = [True] * 100
+        code, said = client.run()
+        assert code == 1, said
+        assert len(wire.broken) == 97
+        failed = client.state().repositories["backup-1"].backup
+        assert failed is not None
+        assert (failed.result, failed.reason) == (Result.FAILURE, "unreachable")
+        assert "rebuild" not in failed.error
