@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from deploy.backup.certificates import authority
 from deploy.backup.credentials import repository_password, repository_url
-from deploy.backup.databases.adapters import dump_entry, seen_paths
+from deploy.backup.databases.adapters import HOME, dump_entry, environment, seen_paths
 from deploy.here import render
 from deploy.hoststate.files import File
 from deploy.secrets import SecretStore
-from inventories.backups.records import Method
+from inventories.backups.records import Engine, Method
 from inventories.hosts import BACKUP_PORT, BackupJob, HostData
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -23,8 +24,12 @@ USER = "jizuo-backup"
 CONFIGURATION = "/etc/jizuo/backup"
 KEYS = f"{CONFIGURATION}/keys"
 LIBRARY = "/usr/local/lib/jizuo/jizuo_backup"
+#: What makes the folder of the logins; a person fills it.
+LOGIN_FOLDER = "/etc/tmpfiles.d/jizuo-backup.conf"
+#: What the jobs keep of themselves.
+STATE = "/var/lib/jizuo/backup"
 #: Where a job dumps databases to. Not below its cache, which restic leaves out of every snapshot.
-DUMPS = "/var/lib/jizuo/backup/dumps"
+DUMPS = f"{STATE}/dumps"
 #: Of these a client has what its policies need and nothing else: no key outlives its policy or its copy.
 EXCLUSIVE = (
     f"{CONFIGURATION}/*.json",
@@ -38,9 +43,21 @@ EXCLUSIVE = (
 MEGABYTE = 1_000_000
 
 
-def account() -> list[File]:
-    """The account that jobs run under."""
-    return [File("/etc/sysusers.d/jizuo-backup.conf", f'u {USER} - "takes backups" /nonexistent\n')]
+def account(jobs: Iterable[BackupJob]) -> list[File]:
+    """The account that jobs run under; the home of engines' own tools where a policy needs such, else none."""
+    folders = "".join(
+        f"d {folder} {mode} {USER} {USER} -\n" for folder, mode in ((STATE, "0755"), (HOME, "0700"))
+    )
+    needed = any(environment(engine) for job in jobs for engine in dumped_engines(job))
+    return [
+        File("/etc/sysusers.d/jizuo-backup.conf", f'u {USER} - "takes backups" /nonexistent\n'),
+        File(LOGIN_FOLDER, folders if needed else None),
+    ]
+
+
+def dumped_engines(job: BackupJob) -> list[Engine]:
+    """Of which engines the job takes dumps, each once."""
+    return list(dict.fromkeys(one.engine for one in job.databases if one.method is Method.DUMP))
 
 
 def program() -> list[File]:
@@ -70,7 +87,7 @@ SYSTEM_PATHS = (
     "/etc/ssl", "/etc/pki", CONFIGURATION,
 )  # fmt: skip
 #: What a job writes.
-WRITTEN_PATHS = ("/var/lib/jizuo/backup", "/var/cache/jizuo-backup")
+WRITTEN_PATHS = (STATE, "/var/cache/jizuo-backup")
 
 
 def confinements(job: BackupJob, servers: dict[str, HostData]) -> list[File]:
@@ -78,8 +95,7 @@ def confinements(job: BackupJob, servers: dict[str, HostData]) -> list[File]:
 
     The job reads files whoever owns them; so that it reads those of its policy alone, nothing else is there.
     """
-    engines = dict.fromkeys(one.engine for one in job.databases if one.method is Method.DUMP)
-    tools = [path for engine in engines for path in seen_paths(engine)]
+    tools = [path for engine in dumped_engines(job) for path in seen_paths(engine)]
     content = render(
         TEMPLATES / "jizuo-backup.confined.conf.j2",
         # A policy of the whole host hides nothing.

@@ -83,8 +83,11 @@ def jobs() -> None:
     debian_packages(name="backup client", names=client.PACKAGES)
     files(
         name="backup account",
-        wanted=client.account(),
-        activate=["systemd-sysusers /etc/sysusers.d/jizuo-backup.conf"],
+        wanted=client.account(data.backups),
+        activate=[
+            "systemd-sysusers /etc/sysusers.d/jizuo-backup.conf",
+            f"if [ -e {client.LOGIN_FOLDER} ]; then systemd-tmpfiles --create {client.LOGIN_FOLDER}; fi",
+        ],
     )
     if gone:
         units(name="policies that ended", stopped=[client.timer_name(policy) for policy in gone])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import stat
+import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from deploy.backup.client import confinements
+from deploy.backup.client import LOGIN_FOLDER, USER, account, confinements
 from deploy.backup.databases.adapters import (
     ACTIONS,
     HOME,
@@ -124,6 +126,30 @@ def test_a_job_sees_the_tools_of_its_policys_engines_alone(
             known.source
             for known in (*tools()[other].programs, *tools()[other].libraries, *tools()[other].read)
         )
+
+
+@pytest.mark.parametrize("engine", list(Engine))
+def test_a_host_has_a_folder_for_logins_where_an_engines_tools_read_them(
+    engine: Engine, hosts: dict[str, HostData], tmp_path: Path
+) -> None:
+    job = msgspec.structs.replace(hosts["cloud-1"].backups[0], databases=(named(engine),))
+    [made] = [file for file in account([job]) if file.path == LOGIN_FOLDER]
+    if engine is Engine.POSTGRESQL:
+        assert made.content is None
+        return
+    for path, text in (
+        ("etc/passwd", f"{USER}:x:990:990::/nonexistent:/bin/false\n"),
+        ("etc/group", f"{USER}:x:990:\n"),
+        (made.path.removeprefix("/"), made.data.decode()),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    subprocess.run(["systemd-tmpfiles", "--create", f"--root={tmp_path}", Path(made.path).name], check=True)
+    login = tmp_path / HOME.removeprefix("/")
+    found = login.stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o700, 990, 990)
+    assert environment(engine)["HOME"] == HOME
+    assert f'BindPaths="-{HOME.rpartition("/")[0]}"' in confinements(job, hosts)[0].data.decode()
 
 
 def test_a_tool_is_found_where_its_maker_puts_it_and_has_its_libraries_alone(tmp_path: Path) -> None:
