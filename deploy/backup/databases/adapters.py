@@ -43,7 +43,8 @@ class Tool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An engine's tools. `tested`: whether the kit's own tests ran them on the product.
 
-    `programs`, `libraries` and `read` are folders and files of the host, each of which may be missing.
+    `programs`, `libraries` and `read` are folders and files of the host, each of which may be missing; `variables`
+    are those of the tools' environment, NAME=VALUE.
     """
 
     tested: bool
@@ -54,6 +55,7 @@ class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     programs: tuple[Argument, ...] = ()
     libraries: tuple[Argument, ...] = ()
     read: tuple[Argument, ...] = ()
+    variables: tuple[Argument, ...] = ()
     continuous: Tool | None = None
     basebackup: Tool | None = None
 
@@ -94,6 +96,7 @@ def command(
         "file": file,
         "folder": folder,
         "settings": settings,
+        "login": HOME,
     }
     for argument in tool.arguments:
         for key in ("folder", "settings"):
@@ -119,6 +122,9 @@ def environment(engine: Engine) -> dict[str, str]:
     found = {"HOME": HOME, "PATH": ":".join([*(one.text for one in known.programs), SYSTEM_PROGRAMS])}
     if known.libraries:
         found["LD_LIBRARY_PATH"] = ":".join(one.text for one in known.libraries)
+    for one in known.variables:
+        name, _, value = one.text.partition("=")
+        found[name] = value.format(login=HOME)
     return found
 
 

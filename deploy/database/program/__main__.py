@@ -1,6 +1,6 @@
 """`python3 -m jizuo_database VERB ...`: what the units and an administrator start.
 
-On a database's node: watch, prove, pitr, write, rows. On a repository's node: keep, seal.
+On a database's node: watch, prove, pitr, expect, write, rows. On a repository's node: keep, reproduce, seal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pwd
 import sys
 from datetime import datetime
 
-from . import drill, promotion, proving, recovery
+from . import drill, elsewhere, promotion, proving, recovery
 from .commands import CommandError, query
 from .configuration import FOLDER, Configuration, ConfigurationError, Place, read_configuration
 from .keep import KeepError, keep, read_keeping
@@ -70,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("--keep", action="store_true", help="leave it running, read-only, and its folder there")
     back.add_argument("--promote", action="store_true", help="put it in the living cluster's place")
     back.add_argument("--dry", action="store_true", help="say what would be done")
+    wanted = verb("expect", "what a restore to the newest moment must answer, as JSON", _expect)
+    wanted.add_argument("--from", dest="node", default="", help="the node whose repository it is of")
+    again = verb("reproduce", "on a repository's node: restore from there, ask, remove; JSON", _reproduce)
+    again.add_argument("--to", required=True, type=_moment, help="the moment, ISO 8601 with offset")
+    again.add_argument("--in", dest="folder", required=True, help="an empty folder of this account's own")
+    again.add_argument("--rows", type=int, required=True, help="how many stamps to ask for")
+    again.add_argument("--database", action="append", required=True, help="the stamps' one first; repeatable")
     witness = verb("write", "a row every 100 ms, for drills", _write)
     witness.add_argument("--seconds", type=float, default=60.0)
     for one in (witness, verb("rows", "which rows are there, for drills", _rows)):
@@ -137,6 +144,27 @@ def _pitr(options: argparse.Namespace) -> int:
             ensure_ascii=False,
         )
     )
+    return 0
+
+
+def _expect(options: argparse.Namespace) -> int:
+    configuration = read_configuration(options.stanza, options.configuration)
+    found = proving.expected(configuration, configuration.place(options.node))
+    others = [one for one in configuration.databases if one != configuration.database]
+    told = {
+        "target": found.target.isoformat(),
+        "moment": found.moment.isoformat(),
+        "rows": found.rows,
+        "databases": [configuration.database, *others],
+    }
+    print(json.dumps(told, ensure_ascii=False))
+    return 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    keeping = read_keeping(os.path.join(options.configuration, options.stanza + ".json"))
+    came = elsewhere.reproduce(keeping, options.to, options.folder, options.rows, options.database)
+    print(json.dumps(came, ensure_ascii=False))
     return 0
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 from typing import Any
 
 from .configuration import Configuration
 
+#: The account of PostgreSQL on its node, and the role that may everything in a cluster.
 ACCOUNT = "postgres"
 
 
@@ -43,6 +45,11 @@ def as_account(arguments: list[str]) -> list[str]:
     if os.geteuid() != 0:
         return arguments
     return ["setpriv", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--init-groups", "--", *arguments]
+
+
+def account() -> str:
+    """As whom commands run."""
+    return ACCOUNT if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
 
 def environment() -> dict[str, str]:
@@ -97,6 +104,7 @@ def query(configuration: Configuration, sql: str, database: str = "", socket: st
             "--set=ON_ERROR_STOP=1",
             f"--host={socket or configuration.socket}",
             f"--port={port or configuration.port}",
+            f"--username={ACCOUNT}",
             f"--dbname={database or configuration.database}",
         ],
         f"database {database or configuration.database}",

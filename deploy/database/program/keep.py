@@ -136,6 +136,11 @@ def backups(keeping: Keeping) -> list[dict[str, Any]]:
     return list(_info(keeping).get("backup", ()))
 
 
+def version(keeping: Keeping) -> str:
+    """Of which version of PostgreSQL the stanza is."""
+    return str(_info(keeping)["db"][-1]["version"])
+
+
 def pgbackrest(keeping: Keeping, *arguments: str) -> str:
     """What a command of pgBackRest printed.
 

@@ -51,7 +51,7 @@ def promote(configuration: Configuration, place: Place, folder: str) -> str:
         _system("start", configuration.unit)
         raise
     query(configuration, "".join(f"alter system reset {name};\n" for name in _RECOVERY_SETTINGS), "postgres")
-    for name in ("conf", "hba", "log"):
+    for name in ("conf", "hba", "ident", "log"):
         run(["rm", "-f", f"{configuration.data}/jizuo-recovery.{name}"])
     return before
 

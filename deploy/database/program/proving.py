@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import recovery, stamps
 from .commands import CommandError
@@ -58,27 +58,43 @@ def prove(configuration: Configuration, place: Place) -> bool:
     return bool(step["result"] == "success")
 
 
-def _prove(configuration: Configuration, place: Place, step: dict[str, Any]) -> None:
-    known = read(configuration)["repositories"][place.node]
+class Expected(NamedTuple):
+    """What a restore to `target` must answer: `rows`, the newest of which was put at `moment`."""
+
+    target: datetime
+    moment: datetime
+    rows: list[str]
+
+
+def expected(configuration: Configuration, place: Place) -> Expected:
+    """What the newest moment that a repository should give back must answer.
+
+    Raises:
+        CommandError: the repository has nothing to prove yet.
+    """
+    known = read(configuration).get("repositories", {}).get(place.node, {})
     if not known.get("oldest_at"):
         raise CommandError("no_backup", f"{place.node} has no base backup to begin from")
-    written = stamps.read_stamps(configuration)
     found = _target(configuration, known)
     if found is None:
         raise CommandError("no_moment", "no two stamps were archived since the oldest base backup")
     target, last = found
+    return Expected(target, last.moment, stamps.expected(stamps.read_stamps(configuration), last))
+
+
+def _prove(configuration: Configuration, place: Place, step: dict[str, Any]) -> None:
+    target, moment, wanted = expected(configuration, place)
     folder = recovery.new_folder(configuration, target) + "-test"
     with contextlib.suppress(CommandError):
         recovery.remove(configuration, folder)  # what a test that was killed left
     try:
         came = recovery.recover(configuration, place, target, folder)
-        wanted = stamps.expected(written, last)
         answer = recovery.ask(configuration, folder, stamps.question(len(wanted)))
         for database in configuration.databases:
             recovery.ask(configuration, folder, "select count(*) from pg_class", database)
     finally:
         recovery.remove(configuration, folder)
-    step.update(moment_at=text(last.moment.astimezone()), backup=came.backup, total_bytes=came.total_bytes)
+    step.update(moment_at=text(moment.astimezone()), backup=came.backup, total_bytes=came.total_bytes)
     step.update(rows=len(wanted), restore_seconds=came.restore_seconds)
     if answer.splitlines() != wanted:
         raise CommandError(

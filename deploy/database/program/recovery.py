@@ -14,7 +14,7 @@ import time
 from datetime import datetime
 from typing import NamedTuple
 
-from .commands import CommandError, must, pgbackrest, query, run
+from .commands import ACCOUNT, CommandError, account, must, pgbackrest, query, run
 from .configuration import Configuration, Place
 from .state import read
 
@@ -72,7 +72,8 @@ def recover(
     """
     began = time.monotonic()
     _must_be_new(configuration, folder)
-    _must_fit(configuration, place, folder)
+    known = read(configuration).get("repositories", {})
+    must_fit(known.get(place.node, {}).get("total_bytes", 0), folder)
     must(["mkdir", "-p", "-m", "700", os.path.dirname(folder), folder], "new data directory")
     said = pgbackrest(
         configuration,
@@ -120,6 +121,21 @@ def remove(configuration: Configuration, folder: str) -> None:
     must(["rm", "-rf", "--one-file-system", "--", folder], "removing the restored cluster")
 
 
+def must_fit(need: int, folder: str) -> None:
+    """See that a cluster of so many bytes has room where `folder` will be.
+
+    Raises:
+        CommandError: it has not.
+    """
+    above = folder
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+    free = shutil.disk_usage(above).free
+    # The log is replayed segment by segment; a tenth and 256 MiB are its share.
+    if need * 1.1 + 256 * 1024**2 > free:
+        raise CommandError("disk_full", f"{above} has {free} bytes free, and the cluster takes {need}")
+
+
 def restore_command(configuration: Configuration, place: Place) -> str:
     """How PostgreSQL asks for a segment of the log."""
     return (
@@ -142,18 +158,6 @@ def _must_be_new(configuration: Configuration, folder: str) -> None:
         )
 
 
-def _must_fit(configuration: Configuration, place: Place, folder: str) -> None:
-    known = read(configuration).get("repositories", {})
-    need = known.get(place.node, {}).get("total_bytes", 0)
-    above = folder
-    while not os.path.isdir(above):
-        above = os.path.dirname(above)
-    free = shutil.disk_usage(above).free
-    # The log is replayed segment by segment; a tenth and 256 MiB are its share.
-    if need * 1.1 + 256 * 1024**2 > free:
-        raise CommandError("disk_full", f"{above} has {free} bytes free, and the cluster takes {need}")
-
-
 def _start(configuration: Configuration, place: Place, folder: str) -> None:
     control = must([_program(configuration, "pg_controldata"), folder], "pg_controldata")
     least = {
@@ -164,8 +168,6 @@ def _start(configuration: Configuration, place: Place, folder: str) -> None:
     # On the command line of the server these stand above what the folder's postgresql.auto.conf says.
     settings = {
         **least,
-        "config_file": f"{folder}/jizuo-recovery.conf",
-        "hba_file": f"{folder}/jizuo-recovery.hba",
         "port": str(PORT),
         "listen_addresses": "",
         "unix_socket_directories": folder,
@@ -178,19 +180,17 @@ def _start(configuration: Configuration, place: Place, folder: str) -> None:
         "logging_collector": "off",
         "restore_command": restore_command(configuration, place),
     }
-    lines = "".join(
-        f"{name} = '{value}'\n" for name, value in settings.items() if name not in ("config_file", "hba_file")
-    )
-    must(["sh", "-c", 'umask 077; cat >"$1"', "sh", settings["config_file"]], "configuration", given=lines)
-    must(
-        ["sh", "-c", 'umask 077; cat >"$1"', "sh", settings["hba_file"]],
-        "access rules",
-        given="local all all peer\n",
-    )
+    files = {
+        "config_file": ("conf", "".join(f"{name} = '{value}'\n" for name, value in settings.items())),
+        "hba_file": ("hba", "local all all peer map=jizuo\n"),
+        "ident_file": ("ident", f"jizuo {account()} {ACCOUNT}\n"),
+    }
+    for name, (ending, content) in files.items():
+        settings[name] = f"{folder}/jizuo-recovery.{ending}"
+        must(["sh", "-c", 'umask 077; cat >"$1"', "sh", settings[name]], name, given=content)
     # postgresql.auto.conf may say otherwise, and only the command line stands above it.
     above = (
-        "config_file",
-        "hba_file",
+        *files,
         "port",
         "listen_addresses",
         "unix_socket_directories",

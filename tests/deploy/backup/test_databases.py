@@ -55,13 +55,16 @@ GOLDEN = {
     (
         Engine.OPENGAUSS,
         "restore",
-    ): "gs_restore --exit-on-error --format=c --port=5432 --dbname=catalogue {file}",
+    ): "gs_restore --exit-on-error --format=c --no-password --host=127.0.0.1 --port=5432 "
+    "--dbname=catalogue {file}",
     (
         Engine.DM8,
         "restore",
-    ): "dimp USERID=/@localhost:5236 FILE={file} LOG={file}.restore.log SCHEMAS=catalogue",
+    ): "dimp CONFIG_FILE=/var/lib/jizuo/backup/login/dimp.conf FILE={file} LOG={file}.restore.log "
+    "SCHEMAS=catalogue DUMMY=N",
     (Engine.KINGBASE, "continuous"): "sys_rman --config=/etc/x.conf --stanza=54321 --type=full backup",
-    (Engine.OPENGAUSS, "dump"): "gs_dump --format=c --port=5432 --file={file} catalogue",
+    (Engine.OPENGAUSS, "dump"): "gs_dump --format=c --compress=0 --no-password --host=127.0.0.1 --port=5432 "
+    "--file={file} catalogue",
     (
         Engine.OPENGAUSS,
         "continuous",
@@ -69,9 +72,12 @@ GOLDEN = {
     (
         Engine.OPENGAUSS,
         "basebackup",
-    ): "gs_basebackup --pgdata=/srv/x --format=t --xlog-method=stream --port=5432",
-    (Engine.DM8, "dump"): "dexp USERID=/@localhost:5236 FILE={file} LOG={file}.log SCHEMAS=catalogue",
-    (Engine.DM8, "continuous"): "dmrman CTLFILE=/etc/x.conf",
+    ): "gs_basebackup --pgdata=/srv/x --format=t --xlog-method=stream --no-password --port=5432",
+    (
+        Engine.DM8,
+        "dump",
+    ): "dexp CONFIG_FILE=/var/lib/jizuo/backup/login/dexp.conf FILE={file} LOG={file}.log SCHEMAS=catalogue "
+    "DUMMY=Y",
 }
 
 
@@ -104,11 +110,12 @@ def test_every_tool_has_its_golden_command_and_every_argument_its_source() -> No
 #: What of a host a job sees for an engine, and no data folder is among them.
 SEEN = {
     Engine.POSTGRESQL: "/etc/postgresql /etc/postgresql-common /run/postgresql /var/run/postgresql",
-    Engine.KINGBASE: "/opt/Kingbase/ES/V8/Server/bin /opt/Kingbase/ES/V9/Server/bin /opt/Kingbase/ES/V8/Server/lib "
+    Engine.KINGBASE: "/opt/Kingbase/ES/V8/Server/bin /opt/Kingbase/ES/V9/Server/bin "
+    "/opt/Kingbase/ES/V8/ClientTools/bin /opt/Kingbase/ES/V9/ClientTools/bin /opt/Kingbase/ES/V8/Server/lib "
     "/opt/Kingbase/ES/V9/Server/lib /opt/Kingbase/ES/V8/KESRealPro /opt/Kingbase/ES/V9/KESRealPro",
     Engine.OPENGAUSS: "/opt/huawei/install/app/bin /opt/software/openGauss/bin /opt/huawei/install/app/lib "
-    "/opt/software/openGauss/lib /opt/huawei/tmp",
-    Engine.DM8: "/opt/dmdbms/bin /home/dmdba/dmdbms/bin /etc/dm_svc.conf",
+    "/opt/software/openGauss/lib",
+    Engine.DM8: "/opt/dmdbms/bin /home/dmdba/dmdbms/bin /dm8/bin /etc/dm_svc.conf",
 }
 
 
@@ -149,6 +156,13 @@ def test_a_host_has_a_folder_for_logins_where_an_engines_tools_read_them(
     found = login.stat()
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o700, 990, 990)
     assert environment(engine)["HOME"] == HOME
+    # What holds a login is in that folder, and nowhere else.
+    named_in = [
+        *command(named(engine)),
+        *environment(engine).values(),
+        tools()[engine].login.format(login=HOME),
+    ]
+    assert any(f"{HOME}/" in text for text in named_in)
     assert f'BindPaths="-{HOME.rpartition("/")[0]}"' in confinements(job, hosts)[0].data.decode()
 
 
@@ -160,14 +174,14 @@ def test_a_tool_is_found_where_its_maker_puts_it_and_has_its_libraries_alone(tmp
     tool.write_text('#!/bin/sh\necho "$HOME $LD_LIBRARY_PATH" >"$1"\n')
     tool.chmod(0o755)
     told = environment(Engine.DM8)
-    assert told["PATH"].startswith("/opt/dmdbms/bin:/home/dmdba/dmdbms/bin:/usr/")
+    assert told["PATH"].startswith("/opt/dmdbms/bin:/home/dmdba/dmdbms/bin:/dm8/bin:/usr/")
     assert environment(Engine.POSTGRESQL) == {}
     dump = Dump(
         "dm8", "catalogue", "5236", False, str(tmp_path / "dumps/x.dmp"), (tool.name, "{file}"),
         {**told, "PATH": f"{home}:{told['PATH']}"},
     )  # fmt: skip
     take([dump])
-    assert Path(dump.file).read_text() == f"{HOME} /opt/dmdbms/bin:/home/dmdba/dmdbms/bin\n"
+    assert Path(dump.file).read_text() == f"{HOME} /opt/dmdbms/bin:/home/dmdba/dmdbms/bin:/dm8/bin\n"
     with pytest.raises(JobError, match=r"is not on this host in /opt/dmdbms/bin:"):
         take([dump._replace(environment=told)])
 
@@ -185,7 +199,7 @@ def test_no_command_carries_a_password() -> None:
 
 
 def test_what_an_engine_cannot_do_is_said() -> None:
-    with pytest.raises(ToolError, match=r"has no tool for basebackup; it has dump, restore, continuous"):
+    with pytest.raises(ToolError, match=r"has no tool for basebackup; it has dump, restore"):
         command(named(Engine.DM8), "basebackup")
     with pytest.raises(ToolError, match="sys_rman needs settings"):
         command(named(Engine.KINGBASE), "continuous")
