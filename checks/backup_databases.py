@@ -26,6 +26,8 @@ LOG, RESTORABLE, BASE_BACKUP, RESTORE_TEST, RETENTION = (
 )
 #: The checks of a repository, each followed by a colon and its node.
 OF_REPOSITORY = (RESTORABLE, BASE_BACKUP, RESTORE_TEST, RETENTION)
+#: Restores on another host, of which the controller has the records (checks/backup/elsewhere_databases.py).
+ELSEWHERE = "database-restore-elsewhere"
 #: A base backup of any kind is taken daily; one may be missed.
 BASE_BACKUP_LIMIT = 2 * 86400
 #: How many base backups more than the policy keeps may stand: they are removed in the window, once a day.

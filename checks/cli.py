@@ -19,7 +19,7 @@ from checks.availability.city_names import names_of
 from checks.availability.ipv6 import assess
 from checks.availability.run import probe_all
 from checks.availability.targets import EndpointError, targets_of
-from checks.backup import elsewhere, figures, repositories
+from checks.backup import elsewhere, elsewhere_databases, figures, repositories
 from checks.backup.judging import evaluate as evaluate_backups
 from checks.backup.places import backup_nodes
 from checks.backup_state import states_of
@@ -218,8 +218,10 @@ async def _hosts(task: _Task) -> dict[str, list[Record]]:
         results[BACKUP] = evaluate_backups(task.city, states, now)
         results[BACKUP] += figures.evaluate(task.city, states, now)
         results[BACKUP] += repositories.evaluate(task.city, states, repositories.held_of(captures), now)
-        results[BACKUP] += elsewhere.evaluate(task.city, elsewhere.proofs_of(task.city, captures), now)
+        proofs = elsewhere.proofs_of(task.city, captures)
+        results[BACKUP] += elsewhere.evaluate(task.city, proofs, now)
         results[BACKUP] += backup_databases.evaluate(task.city, backup_databases.contents_of(captures), now)
+        results[BACKUP] += elsewhere_databases.evaluate(task.city, proofs, now)
     if planned is not None:
         results[EXTRANET] = extranet.evaluate(planned, captures)
     return results

@@ -38,6 +38,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
         snapshot: The snapshot's id.
         snapshot_at: Its time: the age that is proven restorable.
         files: Files that were compared and the same, of together `total_bytes`.
+        rows: Rows of a database that it was asked for and gave back; it has no files.
         sampled: Only a sample was restored, for the data are large.
         error: Why it is no success, in words; never a password.
     """
@@ -52,8 +53,21 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_at: str = ""
     files: int = 0
     total_bytes: int = 0
+    rows: int = 0
     sampled: bool = False
     error: str = ""
+
+    @property
+    def what(self) -> str:
+        """What was compared."""
+        if self.rows:
+            return f"the newest {self.rows} rows of a cluster of {self.total_bytes} bytes"
+        return f"{self.files} files{' (a sample)' if self.sampled else ''}, {self.total_bytes} bytes"
+
+    @property
+    def proves(self) -> bool:
+        """Whether something was compared, and all of it was the same."""
+        return self.result == "success" and bool(self.files or self.rows)
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +127,12 @@ def turn(city: City, job: Job, tests: Sequence[Restored], day: date) -> Turn | N
     host = min(hosts, key=lambda one: _last(test for test in tests if test.host == one))
     places = repositories_of(city.backups[job.policy])
     from_there = [host] if host in places else _rotated(places, job, day)
-    return Turn(host, min(from_there, key=lambda one: _last(t for t in tests if t.repository == one)))
+    return Turn(host, longest_untried(from_there, tests))
+
+
+def longest_untried(repositories: Sequence[str], tests: Sequence[Restored]) -> str:
+    """The repository from which nothing was restored for longest; the first of those."""
+    return min(repositories, key=lambda one: _last(test for test in tests if test.repository == one))
 
 
 def _rotated(names: Sequence[str], job: Job, day: date) -> list[str]:
@@ -198,27 +217,32 @@ def _judge(
     if not hosts_for(city, Job(job.partition("@")[0], client)):
         text = f"the city has no host that could take over from {client}"
         return Finding(Status.FAIL, None, text, "no_host")
-    proof = proofs.get(job, Proof(policy="", client=""))
+    return judge_proof(proofs, job, node, now, limits)
+
+
+def judge_proof(proofs: Proofs, name: str, node: str, now: datetime, limits: Limits) -> Finding:
+    """Hold what is on record of a job or a cluster, as it came back from one repository, against the limit."""
+    proof = proofs.get(name, Proof(policy="", client=""))
     if isinstance(proof, str):
         return Finding(Status.FAIL, None, f"the record cannot be read: {proof}", "unreadable_record")
     tests = [test for test in proof.tests if test.repository == node]
-    good = [test for test in tests if test.result == "success" and test.files]
+    good = [test for test in tests if test.proves]
     if not tests:
         text = f"nothing from {node} was ever restored on another host; run: jizuo backup verify PATH --elsewhere"
         return Finding(Status.FAIL, None, text, "never")
     age = now.timestamp() - _last(good) if good else None
     last = max(tests, key=lambda test: datetime.fromisoformat(test.started_at))
-    if last.result != "success" or not last.files:
-        text = f"on {last.host} at {last.started_at}: {last.error or 'no file was compared'}"
+    if not last.proves:
+        text = f"on {last.host} at {last.started_at}: {last.error or 'nothing was compared'}"
         return Finding(Status.FAIL, age, text, "failure" if last.result != "success" else "nothing_compared")
     return _aged(last, age or 0.0, limits)
 
 
 def _aged(last: Restored, age: float, limits: Limits) -> Finding:
     limit = limits.elsewhere_seconds
-    what = f"{last.files} files{' (a sample)' if last.sampled else ''}, {last.total_bytes} bytes"
+    how = "as they were" if last.rows else "with the right content hash"
     text = (
-        f"{what}, of {last.snapshot_at} came back on {last.host} in {last.seconds:.1f} s with the right content hash, "
+        f"{last.what}, of {last.snapshot_at} came back on {last.host} in {last.seconds:.1f} s {how}, "
         f"{spell(age)} ago, due after {spell(limit)}"
     )
     if age < -limits.clock_tolerance_seconds:
@@ -248,6 +272,7 @@ def result_of(
         snapshot_at=str(newest.get("snapshot_at", "")),
         files=int(number("files")),
         total_bytes=int(number("total_bytes")),
+        rows=int(number("rows")),
         sampled=any(bool(one.get("sampled")) for one in told),
         error=error,
     )

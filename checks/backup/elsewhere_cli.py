@@ -10,7 +10,8 @@ import msgspec
 from rich.filesize import decimal
 
 from checks.backup.elsewhere import Restored, paths_of
-from checks.backup.elsewhere_run import ElsewhereError, Prover
+from checks.backup.elsewhere_databases import Cluster, clusters_of
+from checks.backup.elsewhere_run import ElsewhereError, Prover, Subject
 from checks.backup.hosts import Job
 from checks.ssh import SecureShell
 from inventories.records import City
@@ -25,18 +26,16 @@ def verify_elsewhere(
         if not (quiet or as_json):
             click.echo(line, err=True)
 
-    restorable = [job for job in jobs if paths_of(city.backups[job.policy])]
-    for job in jobs:
-        if job not in restorable:
-            say(f"{job.name}: backs up no folder and no dump; its databases are proven by their own restores")
-    found: list[tuple[Job, Restored]] = []
+    restorable: list[Subject] = [job for job in jobs if paths_of(city.backups[job.policy])]
+    restorable += clusters_of(city, jobs)
+    found: list[tuple[Subject, Restored]] = []
     problem = ""
     prover = Prover(city, path, state, SecureShell(config=state / "ssh_config"), say)
     try:
-        for job, test in prover.prove(restorable):
-            found.append((job, test))
+        for subject, test in prover.prove(restorable):
+            found.append((subject, test))
             if not as_json:
-                click.echo(told(job, test))
+                click.echo(told(subject, test))
     except (ElsewhereError, OSError) as error:
         problem = str(error)
     except KeyboardInterrupt:
@@ -44,20 +43,26 @@ def verify_elsewhere(
         if prover.has_left_something:
             problem = "stopped, and keys or data are left on a host; the next run takes them back first"
     if as_json:
-        rows = [{"job": job.name, **msgspec.to_builtins(test)} for job, test in found]
+        rows = [{"job": subject.name, **msgspec.to_builtins(test)} for subject, test in found]
         click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
     if problem:
         click.echo(f"jizuo backup verify: {problem}", err=True)
     return 0 if not problem and all(test.result == "success" for _, test in found) else 1
 
 
-def told(job: Job, test: Restored) -> str:
+def told(subject: Subject, test: Restored) -> str:
     """A test in words."""
     where = f"on {test.host} from {test.repository}"
     if test.result != "success":
-        return f"{job.name}: {click.style('failure', fg='red')}: {where}: {test.error}"
+        return f"{subject.name}: {click.style('failure', fg='red')}: {where}: {test.error}"
+    said = f"{subject.name}: {click.style('success', fg='green')}: {where}: "
+    if isinstance(subject, Cluster):
+        return (
+            f"{said}{decimal(test.total_bytes)}, the newest {test.rows} rows as they were\n  moment "
+            f"{test.snapshot_at}, base backup {test.snapshot}, restored and replayed in {test.seconds:.1f} s"
+        )
     what = f"{test.files:,} files{' (a sample)' if test.sampled else ''}, {decimal(test.total_bytes)}"
     return (
-        f"{job.name}: {click.style('success', fg='green')}: {where}: {what}, each with the content hash of backup "
-        f"time\n  snapshot {test.snapshot} of {test.snapshot_at}, restored in {test.seconds:.1f} s"
+        f"{said}{what}, each with the content hash of backup time\n  snapshot {test.snapshot} of "
+        f"{test.snapshot_at}, restored in {test.seconds:.1f} s"
     )

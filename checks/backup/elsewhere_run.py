@@ -17,8 +17,10 @@ from typing import Any
 
 import msgspec
 
+from checks.backup import elsewhere_databases
 from checks.backup.elsewhere import Proof, Restored, Turn, paths_of, read_proof, result_of, turn
-from checks.backup.hosts import Job, RestoreError
+from checks.backup.elsewhere_databases import Cluster
+from checks.backup.hosts import PROGRAM, Job, RestoreError, report
 from checks.backup.hosts import restore as restore_on
 from checks.drills.handing_over import hand_over
 from checks.ssh import SecureShell, SshError
@@ -33,11 +35,23 @@ SCRATCH = "/var/cache/jizuo-restore-elsewhere"
 UNIT = "jizuo-restore-elsewhere"
 #: The records' folder below the controller's state folder, and on operations nodes.
 FOLDER, REMOTE = "restores", "/var/lib/jizuo/restores"
+#: How the restore is run: all that it may write is the scratch folder.
+INSIDE = (
+    "systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={UNIT}", "--property=ProtectSystem=strict",
+    f"--property=ReadWritePaths={SCRATCH}", "--property=NoNewPrivileges=yes", "--property=PrivateTmp=yes",
+)  # fmt: skip
+#: Who keeps databases on a repository's node, and its programs; the database deploy says the same. What a cluster
+#: needs stands there: it gets no network.
+KEEPER = "jizuo-keeper"
+AS_KEEPER = (f"--property=User={KEEPER}", f"--property=Group={KEEPER}", "--property=PrivateNetwork=yes")
+DATABASE_MODULE = ("/usr/bin/python3", "-m", "jizuo_database")
 MEGABYTE = 1_000_000
 #: Seconds for a deploy of keys to one host.
 _DEPLOY = 600
 
 Say = Callable[[str], None]
+#: What is restored at once: the folders and dumps of a job, or a cluster.
+Subject = Job | Cluster
 
 
 class ElsewhereError(Exception):
@@ -45,10 +59,21 @@ class ElsewhereError(Exception):
 
 
 class Given(msgspec.Struct, frozen=True):
-    """Keys that stand on another host: written before they go there, removed when they are taken back."""
+    """What stands on another host: written before it goes there, removed when it is taken back.
+
+    Attributes:
+        job: Whose keys and data these are.
+        host: The host.
+        cluster: The cluster whose data alone these are; its repository's keeper has the keys there as ever.
+    """
 
     job: Job
     host: str
+    cluster: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.cluster or self.job.name
 
 
 class Prover:
@@ -69,8 +94,8 @@ class Prover:
         self._folder = state / FOLDER
         self._journal = self._folder / ".keys-given.json"
 
-    def prove(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Restored]]:
-        """Restored each job on the host whose turn it is, and record it.
+    def prove(self, subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Restored]]:
+        """Restore each job and cluster on the host whose turn it is, and record it.
 
         Raises:
             ElsewhereError: another one is under way, or keys are left on a host.
@@ -85,32 +110,67 @@ class Prover:
                 ) from None
             with _terminated_as_interrupted():
                 self._take_back_what_was_left()
-                for job in jobs:
-                    yield job, self._one(job)
+                for subject in subjects:
+                    yield subject, self._one(subject)
 
-    def _one(self, job: Job) -> Restored:
-        proof = self.proof(job)
+    def _one(self, subject: Subject) -> Restored:
+        proof = self.proof(subject)
         began = datetime.now().astimezone()
-        where = turn(self._city, job, proof.tests, began.date())
+        if isinstance(subject, Cluster):
+            where: Turn | None = elsewhere_databases.turn(self._city, subject, proof.tests)
+        else:
+            where = turn(self._city, subject, proof.tests, began.date())
         if where is None:
-            raise ElsewhereError(f"{job.name}: the city has no other host that could take over")
-        self._say(f"{job.name}: on {where.host}, from {where.repository}")
+            raise ElsewhereError(f"{subject.name}: the city has no other host that could take over")
+        self._say(f"{subject.name}: on {where.host}, from {where.repository}")
         told: list[dict[str, Any]] = []
         error = ""
         try:
-            self._give(job, where.host)
-            for number, path in enumerate(paths_of(self._city.backups[job.policy])):
-                told.append(self._restore(job, where, path, f"{SCRATCH}/{number}"))
-                self._remove(where.host, anew=True)
+            if isinstance(subject, Cluster):
+                self._cluster(subject, where, told)
+            else:
+                self._give(Given(subject, where.host))
+                for number, path in enumerate(paths_of(self._city.backups[subject.policy])):
+                    told.append(self._restore(subject, where, path, f"{SCRATCH}/{number}"))
+                    self._remove(where.host, anew=True)
         except (RestoreError, ElsewhereError, SshError) as failure:
             error = str(failure)
         finally:
-            left = self._take_back(Given(job, where.host)) if self.has_left_something else ""
+            given = self._given()
+            left = self._take_back(given) if given else ""
         test = result_of(where, told, began, datetime.now().astimezone(), error or left)
-        self._record(job, proof.with_test(test))
+        self._record(subject, proof.with_test(test))
         if left:
             raise ElsewhereError(left)
         return test
+
+    def _cluster(self, cluster: Cluster, where: Turn, told: list[dict[str, Any]]) -> None:
+        """Restore a cluster where it is kept, and hold what it answers against what its own node says it must.
+
+        Raises:
+            RestoreError, SshError: it did not come back, or one of the two hosts was not reached.
+            ElsewhereError: it answers otherwise.
+        """
+
+        def ask(node: str, before: Sequence[str], *arguments: str) -> dict[str, Any]:
+            command = ["sudo", "-n", *before, "env", *PROGRAM, *DATABASE_MODULE, *arguments]
+            say = self._say
+            return asyncio.run(
+                report(node, command, self._shell, lambda line: say(f"{cluster.name}: {line}"))
+            )
+
+        wanted = ask(cluster.node, (), "expect", cluster.name, "--from", where.repository)
+        self._give(Given(Job(cluster.policy, cluster.node), where.host, cluster.name))
+        databases = [part for name in wanted["databases"] for part in ("--database", name)]
+        came = ask(
+            where.host, [*INSIDE, *AS_KEEPER], "reproduce", cluster.name, "--to", wanted["target"],
+            "--in", SCRATCH, "--rows", str(len(wanted["rows"])), *databases,
+        )  # fmt: skip
+        if came["rows"] != wanted["rows"]:
+            should, ends = wanted["rows"][-1:], came["rows"][-1:]
+            raise ElsewhereError(f"{where.host}: it should end with {should} and ends with {ends}")
+        came |= {"snapshot": came["backup"], "snapshot_at": wanted["moment"], "rows": len(came["rows"])}
+        told.append(came)
 
     @property
     def has_left_something(self) -> bool:
@@ -124,22 +184,34 @@ class Prover:
             "--sample-bytes", str(verify.megabytes * MEGABYTE), "--sample-files", str(verify.files),
             "--", job.policy, path,
         ]  # fmt: skip
-        inside = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={UNIT}"]
-        # All that it may write is the scratch folder.
-        inside += ["--property=ProtectSystem=strict", f"--property=ReadWritePaths={SCRATCH}"]
-        inside += ["--property=NoNewPrivileges=yes", "--property=PrivateTmp=yes"]
         zone = self._city.layout.time_zone
         say = self._say
         return asyncio.run(
             restore_on(
-                where.host, arguments, self._shell, lambda line: say(f"{job.name}: {line}"), zone, inside
+                where.host, arguments, self._shell, lambda line: say(f"{job.name}: {line}"), zone, INSIDE
             )
         )
 
-    def _give(self, job: Job, host: str) -> None:
-        self._remove(host, anew=True)
-        self._journal.write_bytes(msgspec.json.encode(Given(job, host)))
-        self._deploy(job, host, "present")
+    def _give(self, given: Given) -> None:
+        self._remove(given.host, anew=True, owner=KEEPER if given.cluster else "root")
+        self._journal.write_bytes(msgspec.json.encode(given))
+        if not given.cluster:
+            self._deploy(given.job, given.host, "present")
+
+    def _given(self) -> Given | None:
+        """What is on another host, or may be.
+
+        Raises:
+            ElsewhereError: that cannot be read.
+        """
+        try:
+            return msgspec.json.decode(self._journal.read_bytes(), type=Given)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise ElsewhereError(
+                f"{self._journal} cannot be read: {error}; see {KEYS} and {SCRATCH} of every node"
+            ) from None
 
     def _take_back(self, given: Given) -> str:
         """Take keys and data away; nothing interrupts it. What is left, and why, for the next test to take back."""
@@ -149,43 +221,37 @@ class Prover:
                 self._remove(given.host)
             except ElsewhereError as error:
                 left.append(str(error))
-            try:
-                self._deploy(given.job, given.host, "absent")
-            except ElsewhereError as error:
-                left.append(str(error))
+            if not given.cluster:
+                try:
+                    self._deploy(given.job, given.host, "absent")
+                except ElsewhereError as error:
+                    left.append(str(error))
             if not left:
                 self._journal.unlink(missing_ok=True)
         if not left:
             return ""
         return (
-            f"keys or data of {given.job.name} are left on {given.host}: {'; '.join(left)}; they are taken back by "
+            f"keys or data of {given.name} are left on {given.host}: {'; '.join(left)}; they are taken back by "
             f"the next: jizuo backup verify PATH --elsewhere {given.job.name}"
         )
 
     def _take_back_what_was_left(self) -> None:
-        try:
-            given = msgspec.json.decode(self._journal.read_bytes(), type=Given)
-        except FileNotFoundError:
-            return
-        except msgspec.DecodeError as error:
-            raise ElsewhereError(
-                f"{self._journal} cannot be read: {error}; see {KEYS} of every node"
-            ) from None
-        if given.host in self._city.nodes:
-            self._say(f"{given.job.name}: taking back what an interrupted test left on {given.host}")
+        given = self._given()
+        if given and given.host in self._city.nodes:
+            self._say(f"{given.name}: taking back what an interrupted test left on {given.host}")
             left = self._take_back(given)
             if left:
                 raise ElsewhereError(left)
 
-    def _remove(self, host: str, *, anew: bool = False) -> None:
-        """Stop a restore that goes on, and remove its data; `anew` makes the empty folder for another.
+    def _remove(self, host: str, *, anew: bool = False, owner: str = "root") -> None:
+        """Stop a restore that goes on, and remove its data; `anew` makes the empty folder for another, `owner`'s.
 
         Raises:
             ElsewhereError: it cannot be done.
         """
         script = f"systemctl stop {UNIT}.service 2>/dev/null; rm -rf --one-file-system {SCRATCH}"
         if anew:
-            script += f" && install -d -m 700 {SCRATCH} {SCRATCH}/cache"
+            script += f" && install -d -m 700 -o {owner} -g {owner} {SCRATCH} {SCRATCH}/cache"
         try:
             done = asyncio.run(self._shell.run(host, f"sudo -n sh -c '{script}'"))
         except SshError as error:
@@ -218,26 +284,28 @@ class Prover:
 
     # Records
 
-    def proof(self, job: Job) -> Proof:
-        """What is on record of a job; nothing where that cannot be read, for the next test writes it anew."""
-        empty = Proof(policy=job.policy, client=job.node)
+    def proof(self, subject: Subject) -> Proof:
+        """What is on record of a job or cluster; nothing where that cannot be read: the next test writes it anew."""
+        empty = Proof(policy=subject.policy, client=subject.node)
         try:
-            found = read_proof(self._path(job).read_bytes())
+            found = read_proof(self._path(subject).read_bytes())
         except FileNotFoundError:
             return empty
         return found if isinstance(found, Proof) else empty
 
-    def _path(self, job: Job) -> Path:
-        return self._folder / f"{job.name}.json"
+    def _path(self, subject: Subject) -> Path:
+        return self._folder / f"{subject.name}.json"
 
-    def _record(self, job: Job, proof: Proof) -> None:
-        path = self._path(job)
+    def _record(self, subject: Subject, proof: Proof) -> None:
+        path = self._path(subject)
         new = path.with_suffix(".new")
         new.write_bytes(msgspec.json.encode(proof))
         new.replace(path)
         missed = hand_over(self._city, self._state, path, REMOTE)
         if missed:
-            self._say(f"{job.name}: {', '.join(missed)} did not take the record; it goes there with the next")
+            self._say(
+                f"{subject.name}: {', '.join(missed)} did not take the record; it goes there with the next"
+            )
 
 
 @contextmanager

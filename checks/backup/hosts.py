@@ -7,6 +7,7 @@ ended. A restore is a program of its own, which ends with its watcher and puts n
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -148,7 +149,22 @@ async def restore(
     Raises:
         RestoreError: The node cannot be reached, or nothing was restored.
     """
-    command = ["sudo", "-n", *inside, "env", *PROGRAM, f"TZ={time_zone}", *MODULE, "restore", *arguments]
+    program = [*PROGRAM, f"TZ={time_zone}", *MODULE, "restore", *arguments]
+    try:
+        return await report(node, ["sudo", "-n", *inside, "env", *program], shell, on_line)
+    except SshError as error:
+        raise RestoreError(f"{error}; nothing was put in place unless it says so there") from None
+
+
+async def report(
+    node: str, command: Sequence[str], shell: SecureShell, on_line: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run a program on a node that reports as a JSON object in a line of its own; what it reported last.
+
+    Raises:
+        RestoreError: The program failed, or reported nothing.
+        SshError: The node cannot be reached.
+    """
     found: list[dict[str, Any]] = []
     said: list[str] = []
 
@@ -162,11 +178,9 @@ async def restore(
     try:
         # Its progress and its errors come on standard error, as lines of the same stream.
         done = await shell.follow(node, f"{shlex.join(command)} 2>&1", hear)
-    except SshError as error:
-        raise RestoreError(f"{error}; nothing was put in place unless it says so there") from None
     except msgspec.DecodeError as error:
         raise RestoreError(f"{node}: what it reports cannot be read: {error}") from None
     if done.status != 0 or not found:
-        why = said[-1].removeprefix("jizuo_backup: ") if said else f"exit status {done.status}"
+        why = re.sub(r"^jizuo_\w+: ", "", said[-1]) if said else f"exit status {done.status}"
         raise RestoreError(f"{node}: {why}")
     return found[-1]

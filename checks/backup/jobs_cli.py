@@ -162,7 +162,9 @@ take over from it (cloud and off-site nodes) in turn, the one that was not
 tried for longest, from each repository in turn. All the policy's folders, or
 a sample of what is larger than verify.megabytes, are compared by SHA-256 with
 the manifest of backup time and removed. The keys are on that host for the
-time of the test, also when it fails or is stopped. Run it by a timer of the
+time of the test, also when it fails or is stopped. A database that is kept
+continuously comes back on the off-site node that keeps it, from what stands
+there alone, and must answer as its own node says. Run it by a timer of the
 controller (cron: 30 3 * * 6 jizuo backup verify PATH --elsewhere -q); the
 operations nodes get what came of it, and `jizuo check PATH backup` holds it
 to a month.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from checks.backup_databases import BASE_BACKUP, LOG, RESTORABLE, RESTORE_TEST, RETENTION
+from checks.backup_databases import BASE_BACKUP, ELSEWHERE, LOG, RESTORABLE, RESTORE_TEST, RETENTION
 from checks.record import Record, Status
 from exporters.readings import epoch_seconds
 
@@ -16,6 +16,10 @@ _MOMENTS = {
     RESTORABLE: ("restorable", "The newest moment that a repository gives back; 0 for none."),
     BASE_BACKUP: ("base_backup", "When the newest base backup in a repository ended; 0 for none."),
     RESTORE_TEST: ("restore_test_success", "When a restore last answered what it must; 0 for never."),
+    ELSEWHERE: (
+        "restore_elsewhere",
+        "When a restore on another host last answered what it must; 0 for never.",
+    ),
 }
 
 

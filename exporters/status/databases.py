@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from checks.backup_databases import BASE_BACKUP, LOG, RESTORABLE, RESTORE_TEST
+from checks.backup_databases import BASE_BACKUP, ELSEWHERE, LOG, RESTORABLE, RESTORE_TEST
 from checks.record import Record, Status
 from exporters.backups import DATABASE
 from exporters.readings import epoch_seconds
@@ -28,6 +28,7 @@ class Repository(NamedTuple):
     restorable: Proof | None
     base_backup: Proof | None
     restore_test: Proof | None
+    elsewhere: Proof | None
 
 
 class Database(NamedTuple):
@@ -73,7 +74,7 @@ def _database(cluster: str, records: Sequence[Record]) -> Database:
             problems[f"{node} {word('backup_check', check)}：{proof.reason}".strip()] = None
             evidence = evidence or record.evidence
     repositories = [
-        Repository(node, checks.get(RESTORABLE), checks.get(BASE_BACKUP), checks.get(RESTORE_TEST))
+        Repository(node, *(checks.get(check) for check in (RESTORABLE, BASE_BACKUP, RESTORE_TEST, ELSEWHERE)))
         for node, checks in by_node.items()
     ]
     proofs = [proof for checks in by_node.values() for proof in checks.values()]
