@@ -55,7 +55,7 @@ def repositories() -> None:
         wanted=server.account(),
         activate=[
             "systemd-sysusers /etc/sysusers.d/jizuo-repository.conf",
-            "systemd-tmpfiles --create /etc/tmpfiles.d/jizuo-repository.conf",
+            f"systemd-tmpfiles --create {server.TMPFILES}",
         ],
     )
     files(

@@ -34,6 +34,10 @@ EXCLUSIVE = (f"{HELD}/*",)
 TRY_EVERY = 30
 
 
+#: The folder of the repositories, and that what is written there is written through.
+TMPFILES = "/etc/tmpfiles.d/jizuo-repository.conf"
+
+
 def account() -> list[File]:
     """The server's account and the folder of its repositories."""
     return [
@@ -41,7 +45,10 @@ def account() -> list[File]:
             "/etc/sysusers.d/jizuo-repository.conf",
             f'u {USER} - "serves backup repositories" {FOLDER}\ng {MAINTENANCE_GROUP} -\n',
         ),
-        File("/etc/tmpfiles.d/jizuo-repository.conf", f"d {FOLDER} 0700 {USER} {USER} -\n"),
+        # rclone acknowledges what the kernel has in memory, and a cut of power takes the last half minute of that:
+        # packs that a client was told of are gone, and it goes on to a snapshot that needs them. With the attribute S
+        # (chattr(1)), which all that is made in the folder inherits, a file is on the disk before that.
+        File(TMPFILES, f"d {FOLDER} 0700 {USER} {USER} -\nH {FOLDER} - - - - +S\n"),
     ]
 
 

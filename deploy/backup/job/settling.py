@@ -1,7 +1,8 @@
 """Which files did a server leave half written when it was killed? Moves them aside before the server starts again.
 
 rclone 1.60 writes an upload straight to the name that it will have, and removes it when the client goes away; when
-the server itself is killed, or its host loses power, the half file stays. Append-only, the server then refuses the
+the server itself is killed, or its host loses power, the half file stays (a file that it acknowledged is whole: the
+folder is written through, see the deploy's server.py). Append-only, the server then refuses the
 whole one for ever (403), and a client that sends the same file again gives its repository up for that run.
 
 Every file of a repository but `config` is named after the SHA-256 of its content, so that half a file shows without

@@ -111,3 +111,12 @@ def test_the_server_removes_old_snapshots_as_the_repositorys_owner(lab: Lab, on:
     read = ["cat", "/etc/jizuo/repository/held/cloud-1-gov-service.password"]
     assert not well(on, "backup-1", "runuser", "-u", "jizuo-repository", "--", *read)
     on("cloud-1", "systemctl", "start", JOB)
+
+
+def test_what_a_repositorys_node_takes_is_written_through_to_its_disk(lab: Lab, on: Execute) -> None:
+    for node in ("backup-1", "offsite-1"):
+        listed = on(
+            node, "lsattr", "-d", "/srv/repositories", "/srv/repositories/cloud-1/gov-service/data"
+        ).stdout
+        flags = [line.split()[0] for line in listed.splitlines()]
+        assert len(flags) == 2 and all("S" in one for one in flags), listed
