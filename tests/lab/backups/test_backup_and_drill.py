@@ -17,6 +17,8 @@ from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
 from tests.lab.conftest import ROOT, Execute, read
 
+from .conftest import TOLERATED
+
 DRILL = "restore-system-offsite"
 DATA = "/srv/systems/yichun-gov-service-net"
 
@@ -95,7 +97,8 @@ class Run:
             "--decide-on",
             "pending",
             "--healthy-within",
-            "120",
+            "240",
+            *TOLERATED,
             "--records",
             str(folder),
         )
@@ -109,7 +112,7 @@ class Run:
         return self.output.read_text()
 
     def until(self, text: str) -> None:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 420
         while text not in self.said():
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < deadline, self.said()
