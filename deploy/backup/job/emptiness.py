@@ -31,7 +31,8 @@ def emptied(configuration: Configuration, before: Iterable[bytes], known: Iterab
     Raises:
         JobError: there is no file in the whole policy (`empty_source`): its backup would be a green one of nothing.
     """
-    ours = dumps.folders_of(configuration.dumps)
+    dumped = dumps.folders_of(configuration.dumps)
+    ours = [path for path in configuration.paths if path in dumped]
     paths = [path for path in configuration.paths if path not in ours]
     folders = {folder for path in paths for folder in _folders_below(path, before)} | set(known)
     empty = [one for one in (*paths, *sorted(folders - {*paths})) if _is_empty(one)]
