@@ -71,7 +71,10 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """The record of one job: the last test on each host from each repository, the newest last."""
+    """The record of one job or cluster: the last test on each host from each repository, the newest last.
+
+    Where that one proves nothing, the last that did stands before it.
+    """
 
     version: Literal[1] = 1
     policy: str
@@ -80,8 +83,13 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
     def with_test(self, test: Restored) -> Proof:
         """The record after one more test."""
-        others = (one for one in self.tests if (one.host, one.repository) != (test.host, test.repository))
-        return msgspec.structs.replace(self, tests=(*others, test))
+
+        def same(one: Restored) -> bool:
+            return (one.host, one.repository) == (test.host, test.repository)
+
+        others = [one for one in self.tests if not same(one)]
+        good = [] if test.proves else [one for one in self.tests if same(one) and one.proves][-1:]
+        return msgspec.structs.replace(self, tests=(*others, *good, test))
 
 
 class Turn(msgspec.Struct, frozen=True):

@@ -28,6 +28,12 @@ def verify_elsewhere(
 
     restorable: list[Subject] = [job for job in jobs if paths_of(city.backups[job.policy])]
     restorable += clusters_of(city, jobs)
+    known = {(one.policy, one.node) for one in restorable}
+    for job in jobs:
+        if (job.policy, job.node) not in known:
+            say(
+                f"{job.name}: nothing of it can be restored on another host: no folder, no dump, no off-site database"
+            )
     found: list[tuple[Subject, Restored]] = []
     problem = ""
     prover = Prover(city, path, state, SecureShell(config=state / "ssh_config"), say)
@@ -52,10 +58,10 @@ def verify_elsewhere(
 
 def told(subject: Subject, test: Restored) -> str:
     """A test in words."""
-    where = f"on {test.host} from {test.repository}"
+    where = f"on {test.host} from {test.repository}: " if test.host else ""
     if test.result != "success":
-        return f"{subject.name}: {click.style('failure', fg='red')}: {where}: {test.error}"
-    said = f"{subject.name}: {click.style('success', fg='green')}: {where}: "
+        return f"{subject.name}: {click.style('failure', fg='red')}: {where}{test.error}"
+    said = f"{subject.name}: {click.style('success', fg='green')}: {where}"
     if isinstance(subject, Cluster):
         return (
             f"{said}{decimal(test.total_bytes)}, the newest {test.rows} rows as they were\n  moment "

@@ -39,6 +39,7 @@ FOLDER, REMOTE = "restores", "/var/lib/jizuo/restores"
 INSIDE = (
     "systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={UNIT}", "--property=ProtectSystem=strict",
     f"--property=ReadWritePaths={SCRATCH}", "--property=NoNewPrivileges=yes", "--property=PrivateTmp=yes",
+    "--property=TimeoutStopSec=20",
 )  # fmt: skip
 #: Who keeps databases on a repository's node, and its programs; the database deploy says the same. What a cluster
 #: needs stands there: it gets no network.
@@ -56,6 +57,10 @@ Subject = Job | Cluster
 
 class ElsewhereError(Exception):
     """A test cannot be made, or something was left behind on a host; the message says what to do."""
+
+
+class _NotTriedError(Exception):
+    """Nothing was tried on another host, so that nothing is known of it anew."""
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -93,6 +98,7 @@ class Prover:
         self._pyinfra = pyinfra
         self._folder = state / FOLDER
         self._journal = self._folder / ".keys-given.json"
+        self._stands: Given | None = None  # what this run has on another host
 
     def prove(self, subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Restored]]:
         """Restore each job and cluster on the host whose turn it is, and record it.
@@ -121,7 +127,8 @@ class Prover:
         else:
             where = turn(self._city, subject, proof.tests, began.date())
         if where is None:
-            raise ElsewhereError(f"{subject.name}: the city has no other host that could take over")
+            nowhere = "the city has no other host that could take over"
+            return result_of(Turn("", ""), (), began, datetime.now().astimezone(), nowhere)
         self._say(f"{subject.name}: on {where.host}, from {where.repository}")
         told: list[dict[str, Any]] = []
         error = ""
@@ -133,11 +140,12 @@ class Prover:
                 for number, path in enumerate(paths_of(self._city.backups[subject.policy])):
                     told.append(self._restore(subject, where, path, f"{SCRATCH}/{number}"))
                     self._remove(where.host, anew=True)
+        except _NotTriedError as failure:
+            return result_of(where, (), began, datetime.now().astimezone(), str(failure))
         except (RestoreError, ElsewhereError, SshError) as failure:
             error = str(failure)
         finally:
-            given = self._given()
-            left = self._take_back(given) if given else ""
+            left = self._take_back(self._stands) if self._stands else ""
         test = result_of(where, told, began, datetime.now().astimezone(), error or left)
         self._record(subject, proof.with_test(test))
         if left:
@@ -148,7 +156,8 @@ class Prover:
         """Restore a cluster where it is kept, and hold what it answers against what its own node says it must.
 
         Raises:
-            RestoreError, SshError: it did not come back, or one of the two hosts was not reached.
+            _NotTriedError: its own node does not say what it must answer.
+            RestoreError, SshError: it did not come back, or the host was not reached.
             ElsewhereError: it answers otherwise.
         """
 
@@ -159,7 +168,10 @@ class Prover:
                 report(node, command, self._shell, lambda line: say(f"{cluster.name}: {line}"))
             )
 
-        wanted = ask(cluster.node, (), "expect", cluster.name, "--from", where.repository)
+        try:
+            wanted = ask(cluster.node, (), "expect", cluster.name, "--from", where.repository)
+        except (RestoreError, SshError) as error:
+            raise _NotTriedError(f"not tried, for what it must answer is not known: {error}") from None
         self._give(Given(Job(cluster.policy, cluster.node), where.host, cluster.name))
         databases = [part for name in wanted["databases"] for part in ("--database", name)]
         came = ask(
@@ -194,7 +206,8 @@ class Prover:
 
     def _give(self, given: Given) -> None:
         self._remove(given.host, anew=True, owner=KEEPER if given.cluster else "root")
-        self._journal.write_bytes(msgspec.json.encode(given))
+        self._stands = given
+        _write_whole(self._journal, msgspec.json.encode(given))
         if not given.cluster:
             self._deploy(given.job, given.host, "present")
 
@@ -228,6 +241,7 @@ class Prover:
                     left.append(str(error))
             if not left:
                 self._journal.unlink(missing_ok=True)
+                self._stands = None
         if not left:
             return ""
         return (
@@ -237,7 +251,12 @@ class Prover:
 
     def _take_back_what_was_left(self) -> None:
         given = self._given()
-        if given and given.host in self._city.nodes:
+        if given and given.host not in self._city.nodes:
+            self._say(
+                f"{given.name}: {given.host}, where a test left something, is no longer in the inventory"
+            )
+            self._journal.unlink()
+        elif given:
             self._say(f"{given.name}: taking back what an interrupted test left on {given.host}")
             left = self._take_back(given)
             if left:
@@ -298,14 +317,22 @@ class Prover:
 
     def _record(self, subject: Subject, proof: Proof) -> None:
         path = self._path(subject)
-        new = path.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(proof))
-        new.replace(path)
+        _write_whole(path, msgspec.json.encode(proof))
         missed = hand_over(self._city, self._state, path, REMOTE)
         if missed:
             self._say(
                 f"{subject.name}: {', '.join(missed)} did not take the record; it goes there with the next"
             )
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Put a new file in the place of an old one: never half of it, also when the disk is full."""
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
 
 
 @contextmanager

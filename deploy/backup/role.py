@@ -56,6 +56,7 @@ def repositories() -> None:
         activate=[
             "systemd-sysusers /etc/sysusers.d/jizuo-repository.conf",
             f"systemd-tmpfiles --create {server.TMPFILES}",
+            server.WRITE_THROUGH,
         ],
     )
     files(

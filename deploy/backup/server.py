@@ -34,6 +34,8 @@ EXCLUSIVE = (f"{HELD}/*",)
 TRY_EVERY = 30
 
 
+#: For folders that were made before that; not every file system knows the attribute.
+WRITE_THROUGH = f"find {FOLDER} -type d -exec chattr +S {{}} + || echo 'cannot be written through' >&2"
 #: The folder of the repositories, and that what is written there is written through.
 TMPFILES = "/etc/tmpfiles.d/jizuo-repository.conf"
 
@@ -48,7 +50,7 @@ def account() -> list[File]:
         # rclone acknowledges what the kernel has in memory, and a cut of power takes the last half minute of that:
         # packs that a client was told of are gone, and it goes on to a snapshot that needs them. With the attribute S
         # (chattr(1)), which all that is made in the folder inherits, a file is on the disk before that.
-        File(TMPFILES, f"d {FOLDER} 0700 {USER} {USER} -\nH {FOLDER} - - - - +S\n"),
+        File(TMPFILES, f"d {FOLDER} 0700 {USER} {USER} -\nh {FOLDER} - - - - +S\n"),
     ]
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from exporters.readings import Trouble
 from exporters.status.overview import Overview
-from exporters.status.states import State
+from exporters.status.states import State, worst
 from exporters.status.words import zone_of
 
 #: Troubles with which nothing is known; data that are merely old are a finding.
@@ -57,10 +57,11 @@ class BackupJobs(_Part, frozen=True):
 
 
 class DatabaseStates(_Part, frozen=True):
-    """Continuously kept clusters in all; `not_well` by name."""
+    """Continuously kept clusters in all; `not_well` by name; `state` is the worst of theirs."""
 
     total: int
     not_well: tuple[str, ...]
+    state: State
 
 
 class SecurityStates(_Part, frozen=True):
@@ -213,7 +214,8 @@ def _databases(view: Overview) -> DatabaseStates | None:
     if view.backups is None:
         return None
     ill = tuple(one.cluster for one in view.databases if one.state is not State.OK)
-    return DatabaseStates(total=len(view.databases), not_well=ill)
+    state = worst(one.state for one in view.databases)
+    return DatabaseStates(total=len(view.databases), not_well=ill, state=state)
 
 
 def _security(view: Overview) -> SecurityStates | None:

@@ -126,10 +126,7 @@ def _databases(summary: Summary) -> list[Text]:
     if not databases.total:
         return _line(State.OK, "databases", "none is kept continuously")
     well = databases.total - len(databases.not_well)
-    state = State.CRITICAL if databases.not_well else State.OK
-    return _line(
-        state, "databases", f"{well}/{databases.total} would come back within RPO", databases.not_well
-    )
+    return _line(databases.state, "databases", f"{well}/{databases.total} are well kept", databases.not_well)
 
 
 def _security(summary: Summary) -> list[Text]:

@@ -30,7 +30,8 @@ REASONS = (
     (
         re.compile(
             r"connection refused|no route to host|is unreachable|i/o timeout|no such host"
-            r"|connection reset by peer|broken pipe|TLS handshake timeout|: EOF$",
+            r"|connection reset by peer|broken pipe|connection timed out|TLS handshake timeout|\bEOF$"
+            r"|server misbehaving|[Tt]emporary failure in name resolution|unexpected HTTP response \(5",
             re.MULTILINE,
         ),
         "unreachable",
@@ -97,7 +98,7 @@ class Restic:
 
         Passwords and the URL with its login are named as files: they are in no process list. A lock that a
         dead run left is removed; a lock that is alive (the server removes old snapshots) is waited for. A connection
-        that breaks before the repository is open is made again.
+        that breaks while the repository is opened is made again.
 
         Raises:
             JobError: restic is not installed.
@@ -228,10 +229,12 @@ def moment_of(time_text: str) -> datetime:
 
 
 def reason_of(errors: str) -> str:
-    """Why restic failed, in one word."""
-    for pattern, reason in REASONS:
-        if pattern.search(errors):
-            return reason
+    """Why restic failed, in one word; what it ended with counts before what it tried again."""
+    ended = "\n".join(line for line in errors.splitlines() if line.startswith("Fatal"))
+    for text in (ended, errors):
+        for pattern, reason in REASONS:
+            if pattern.search(text):
+                return reason
     return "restic"
 
 

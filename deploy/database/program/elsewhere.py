@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -47,7 +48,7 @@ def reproduce(
     if newest is None:
         raise CommandError("no_backup", f"{keeping.stanza} has no base backup here")
     binaries = _programs(keep.version(keeping))
-    data = os.path.join(folder, "data")
+    data, settings = os.path.join(folder, "data"), os.path.join(folder, "settings")
     recovery.must_fit(newest["info"]["size"], data)
     configuration = Configuration(
         stanza=keeping.stanza,
@@ -59,7 +60,7 @@ def reproduce(
         verify_every_seconds=0,
         places=(Place(HERE, ""),),
         unit="",
-        settings=_settings(keeping, folder, data),
+        settings=os.path.join(settings, "pgbackrest.conf"),
         # There is no living cluster here that could be written over.
         data=os.path.join(folder, "none"),
         socket=data,
@@ -70,12 +71,15 @@ def reproduce(
         pgbackrest=keeping.pgbackrest,
     )
     try:
+        os.mkdir(settings, 0o700)
+        _write_settings(keeping, configuration, settings)
         came = recovery.recover(configuration, configuration.places[0], target, data)
         answer = recovery.ask(configuration, data, stamps.question(rows))
         for database in databases:
             recovery.ask(configuration, data, "select count(*) from pg_class", database)
     finally:
         recovery.remove(configuration, data)
+        shutil.rmtree(settings, ignore_errors=True)
     told = came._asdict()
     del told["folder"]
     return {**told, "rows": answer.splitlines()}
@@ -88,7 +92,7 @@ def _programs(version: str) -> str:
     return folder
 
 
-def _settings(keeping: Keeping, folder: str, data: str) -> str:
+def _write_settings(keeping: Keeping, configuration: Configuration, folder: str) -> None:
     """The keeper's settings without the way to the cluster's node; what is written has a place of its own."""
     read = configparser.RawConfigParser()
     with open(keeping.settings, encoding="utf-8") as file:
@@ -102,9 +106,7 @@ def _settings(keeping: Keeping, folder: str, data: str) -> str:
     }
     ours[keeping.stanza] = {
         **{name: value for name, value in read[keeping.stanza].items() if not name.startswith("pg1-")},
-        "pg1-path": data,
+        "pg1-path": configuration.socket,
     }
-    path = os.path.join(folder, "settings.conf")
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with open(configuration.settings, "w", encoding="utf-8") as file:
         ours.write(file, space_around_delimiters=False)
-    return path

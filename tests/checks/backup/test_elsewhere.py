@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -346,6 +347,39 @@ def test_keys_that_cannot_be_taken_back_are_told_and_taken_back_first(tmp_path: 
         [(_, found)] = tried.prover().prove([OFFICE])
         assert tried.noted()[:2] == ["remove", f"{left.host} absent"]
         assert found.result == "success"
+
+
+def test_what_is_on_a_host_that_left_the_inventory_stops_no_other(tmp_path: Path) -> None:
+    with trial(tmp_path) as tried:
+        journal = tried.state / "restores/.keys-given.json"
+        journal.parent.mkdir()
+        journal.write_bytes(
+            msgspec.json.encode({"job": {"policy": "gov", "node": "cloud-9"}, "host": "cloud-8"})
+        )
+        [(_, found)] = tried.prover().prove([OFFICE])
+        assert found.result == "success"
+        assert any(
+            "cloud-8, where a test left something, is no longer in the inventory" in line
+            for line in tried.said
+        )
+        assert not tried.prover().has_left_something
+
+
+def test_a_disk_that_is_full_when_the_journal_is_written_stops_no_later_test(tmp_path: Path) -> None:
+    with trial(tmp_path) as tried:
+        prover = tried.prover()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            with pytest.raises(OSError, match="No space left"):
+                list(prover.prove([OFFICE]))
+        tried.log.unlink()
+        [(_, found)] = tried.prover().prove([OFFICE])
+        assert found.result == "success"
+        assert tried.noted()[-1] == "record"
+
+
+def full(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -126,7 +126,6 @@ def test_a_cluster_is_asked_for_what_its_own_node_says_and_leaves_nothing(tmp_pa
             "offsite-1: the archived log ends",
             ["empty", "remove", "record"],
         ),
-        ("echo 'jizuo_database: no two stamps'; exit 1", "cloud-1: no two stamps", ["record"]),
     ],
 )
 def test_what_does_not_come_back_as_it_was_is_a_failure_and_leaves_nothing(
@@ -138,6 +137,32 @@ def test_what_does_not_come_back_as_it_was_is_a_failure_and_leaves_nothing(
         assert error in found.error
         assert tried.noted() == words
         assert not tried.prover().has_left_something
+
+
+def test_where_nothing_was_tried_what_was_proven_stays_proven(tmp_path: Path) -> None:
+    """The cluster's own node is down: that says nothing of the off-site one."""
+    down = tmp_path / "down"
+    with lab(tmp_path, f"test ! -e {down} || exit 255; {hosts()}") as tried:
+        [(_, proven)] = tried.prover().prove([CLUSTER])
+        down.touch()
+        tried.log.unlink()
+        [(_, found)] = tried.prover().prove([CLUSTER])
+        assert found.result == "failure"
+        assert "not tried, for what it must answer is not known: cloud-1" in found.error
+        assert tried.noted() == []
+        assert tried.prover().proof(CLUSTER).tests == (proven,)
+
+
+def test_a_failure_does_not_take_the_last_success_away() -> None:
+    first = proven(at=NOW - timedelta(days=9))
+    second = proven(at=NOW - timedelta(days=8))
+    proof = Proof(policy=CLUSTER.policy, client=CLUSTER.node)
+    for test in (first, second, *(proven(result="failure", error="differs", at=NOW) for _ in range(2))):
+        proof = proof.with_test(test)
+    assert [test.result for test in proof.tests] == ["success", "failure"]
+    [record] = elsewhere_databases.evaluate(CITY, {CLUSTER.name: proof}, NOW)
+    assert (record.status.value, record.reason, record.value) == ("fail", "failure", 8 * 86400)
+    assert len(proof.with_test(proven(at=NOW)).tests) == 1
 
 
 def test_data_that_cannot_be_removed_are_told_and_removed_first_the_next_time(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ GOLDEN = {
     (
         Engine.DM8,
         "restore",
-    ): "dimp CONFIG_FILE=/var/lib/jizuo/backup/login/dimp.conf FILE={file} LOG={file}.restore.log "
+    ): "dimp CONFIG_FILE=/var/lib/jizuo/backup/login/dimp-5236.conf FILE={file} LOG={file}.restore.log "
     "SCHEMAS=catalogue DUMMY=N",
     (Engine.KINGBASE, "continuous"): "sys_rman --config=/etc/x.conf --stanza=54321 --type=full backup",
     (Engine.OPENGAUSS, "dump"): "gs_dump --format=c --compress=0 --no-password --host=127.0.0.1 --port=5432 "
@@ -76,7 +76,7 @@ GOLDEN = {
     (
         Engine.DM8,
         "dump",
-    ): "dexp CONFIG_FILE=/var/lib/jizuo/backup/login/dexp.conf FILE={file} LOG={file}.log SCHEMAS=catalogue "
+    ): "dexp CONFIG_FILE=/var/lib/jizuo/backup/login/dexp-5236.conf FILE={file} LOG={file}.log SCHEMAS=catalogue "
     "DUMMY=Y",
 }
 
@@ -203,6 +203,13 @@ def test_what_an_engine_cannot_do_is_said() -> None:
         command(named(Engine.DM8), "basebackup")
     with pytest.raises(ToolError, match="sys_rman needs settings"):
         command(named(Engine.KINGBASE), "continuous")
+
+
+@pytest.mark.parametrize("engine", list(Engine))
+@pytest.mark.parametrize("action", ["dump", "restore"])
+def test_two_instances_are_two_servers(engine: Engine, action: str) -> None:
+    other = msgspec.structs.replace(named(engine), instance="other")
+    assert command(other, action) != command(named(engine), action)
 
 
 def test_a_name_stays_one_argument() -> None:

@@ -76,6 +76,16 @@ def test_when_no_repository_answers_each_is_told_within_seconds(client: Client) 
             "EOF\nIs there a repository at the following location?\nrest:https://backup-1:8000/\n",
             "unreachable",
         ),
+        (
+            'Fatal: unable to open config file: client.Head: Head "https://backup-1:8000/cloud-1/gov-service/config": '
+            "net/http: HTTP/1.x transport connection broken: unexpected EOF\nIs there a repository at the following",
+            "unreachable",
+        ),
+        (
+            "Load(<data/1>, 0, 0) returned error, retrying after 1s: EOF\n"
+            "Fatal: unable to create lock in backend: repository is already locked by PID 7 on x",
+            "locked",
+        ),
         ("Fatal: something that nobody has seen yet", "restic"),
     ],
 )

@@ -57,13 +57,13 @@ def on_a_disk(server: Server, image: Path, *, through: bool) -> Iterator[None]:
     server.repositories.rename(before)
     server.repositories.mkdir()
     with mounted(image, server.repositories):
-        shutil.copytree(before, server.repositories, dirs_exist_ok=True)
         if through:
             [text] = [file.data.decode() for file in account() if file.path == TMPFILES]
             lines = re.findall(rf"^[hH] {FOLDER} .*$", text, re.M)
             rules = image.with_suffix(".conf")
             rules.write_text("\n".join(lines).replace(FOLDER, str(server.repositories)) + "\n")
             subprocess.run(["systemd-tmpfiles", "--create", rules], check=True)
+        shutil.copytree(before, server.repositories, dirs_exist_ok=True)
         subprocess.run(["sync", "--file-system", server.repositories], check=True)
         server.start()
         try:
