@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -181,7 +182,9 @@ class Prover:
         if came["rows"] != wanted["rows"]:
             should, ends = wanted["rows"][-1:], came["rows"][-1:]
             raise ElsewhereError(f"{where.host}: it should end with {should} and ends with {ends}")
-        came |= {"snapshot": came["backup"], "snapshot_at": wanted["moment"], "rows": len(came["rows"])}
+        zone = ZoneInfo(self._city.layout.time_zone)
+        moment = datetime.fromisoformat(wanted["moment"]).astimezone(zone).isoformat(timespec="milliseconds")
+        came |= {"snapshot": came["backup"], "snapshot_at": moment, "rows": len(came["rows"])}
         told.append(came)
 
     @property

@@ -25,7 +25,7 @@ CLUSTER = Cluster("gov-service", "cloud-1", "main")
 CITY = load_city(LAB)
 EXPECTED = {
     "target": "2026-03-01T11:00:15+08:00",
-    "moment": "2026-03-01T11:00:00+08:00",
+    "moment": "2026-03-01T03:00:00.123456+00:00",
     "rows": ["7|2026-03-01T02:59:30.000000+00:00", "8|2026-03-01T03:00:00.000000+00:00"],
     "databases": ["portal", "catalogue"],
 }
@@ -94,7 +94,7 @@ def test_a_cluster_is_asked_for_what_its_own_node_says_and_leaves_nothing(tmp_pa
         assert subject == CLUSTER
         assert found.result == "success", found.error
         assert (found.host, found.repository, found.rows, found.files) == ("offsite-1", "offsite-1", 2, 0)
-        assert (found.snapshot, found.snapshot_at) == (CAME["backup"], EXPECTED["moment"])
+        assert (found.snapshot, found.snapshot_at) == (CAME["backup"], "2026-03-01T11:00:00.123+08:00")
         assert (found.seconds, found.total_bytes) == (3.5, 30_000_000)
         # No key goes anywhere: the keeper has them.
         assert tried.noted() == ["empty", "remove", "record"]

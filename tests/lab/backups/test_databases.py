@@ -16,6 +16,8 @@ from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
 from tests.lab.conftest import Execute
 
+from .conftest import INVENTORY, jizuo
+
 NODE, STANZA, DATABASE = "cloud-1", "cloud-1-main", "portal"
 NOW = "to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
 ARCHIVE = f"/srv/databases/archive/{STANZA}"
@@ -320,3 +322,25 @@ os.unlink(copy), os.unlink(copy + dumps.ANSWERS)
 """
     own = ("runuser", "-u", "jizuo-backup", "--", "env", "PYTHONPATH=/usr/local/lib/jizuo", "python3", "-")
     assert on(NODE, *own, input=script, timeout=120).stdout.splitlines() == ["1", "dump_differs False"]
+
+
+def test_the_cluster_comes_back_on_the_off_site_node_from_what_stands_there(on: Execute) -> None:
+    """The restore has no network there: neither the cluster's node nor another repository is reached."""
+    for _ in range(2):  # two stamps must be archived
+        segment = switch(on)
+        until(on, "the log is sent", lambda s: s["repositories"]["offsite-1"]["segment"] >= segment)
+        time.sleep(1)
+    done = jizuo("backup", "verify", INVENTORY, "gov-service", "--elsewhere", "--json", "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr
+    [found] = [one for one in json.loads(done.stdout) if one["job"] == STANZA]
+    assert found["result"] == "success", found
+    assert (found["host"], found["repository"]) == ("offsite-1", "offsite-1")
+    assert found["rows"] >= 2
+    assert on("offsite-1", "ls", "/var/cache/jizuo-restore-elsewhere", check=False).returncode != 0
+    assert on("offsite-1", "pgrep", "-x", "postgres", check=False).stdout == ""
+    records = json.loads(jizuo("check", INVENTORY, "backup", "--format", "json").stdout)
+    assert [
+        (one["subject"], one["check"], one["status"])
+        for one in records
+        if one["check"].startswith("database-restore-elsewhere")
+    ] == [(STANZA, "database-restore-elsewhere:offsite-1", "pass")]
