@@ -328,7 +328,7 @@ def test_the_cluster_comes_back_on_the_off_site_node_from_what_stands_there(on: 
     """The restore has no network there: neither the cluster's node nor another repository is reached."""
     for _ in range(2):  # two stamps must be archived
         segment = switch(on)
-        until(on, "the log is sent", lambda s: s["repositories"]["offsite-1"]["segment"] >= segment)
+        until(on, "the log is sent", lambda s, end=segment: s["repositories"]["offsite-1"]["segment"] >= end)
         time.sleep(1)
     done = jizuo("backup", "verify", INVENTORY, "gov-service", "--elsewhere", "--json", "--quiet")
     assert done.returncode == 0, done.stdout + done.stderr
