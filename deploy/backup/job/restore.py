@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -16,6 +18,20 @@ from .progress import progress
 from .reach import CLOCK_SECONDS, family_that_answers
 from .restic import JobError, Restic, Snapshot, listed_as, moment_of, pattern_of
 from .running import NAMED, names_of, remove_tree
+
+
+@contextmanager
+def own_cache(folder: str) -> Iterator[str]:
+    """The job's cache, or beside it one for this restore alone where it is not this account's.
+
+    A person restores as root. What root puts into the job's cache the job cannot write to: its restic would try for a
+    quarter of an hour, and fail.
+    """
+    if os.geteuid() or not os.stat(folder).st_uid:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="jizuo-restore-", dir=os.path.dirname(folder) or None) as own:
+        yield own
 
 
 class Wish(NamedTuple):
