@@ -53,6 +53,8 @@ class Running:
             place.node: Restic(place, configuration.ca_file, cache_folder, program)
             for place in configuration.repositories
         }
+        # A run that was killed may have left locks, which keep the repository's node from removing old snapshots.
+        self.unlock = {place.node for place in configuration.repositories if _was_killed(self.state.data)}
         for place in configuration.repositories:
             self.known(place)
             if place.megabits:
@@ -88,6 +90,9 @@ class Running:
         if offset is not None and abs(offset) > most:
             ahead = "ahead of" if offset > 0 else "behind"
             self.say(f"clock: {abs(offset):.0f} s {ahead} that of {place.node}; one of the two is wrong")
+        if place.node in self.unlock and self.restic[place.node].may_unlock:
+            self.unlock.remove(place.node)
+            self.restic[place.node].run("unlock")
         return str(family)
 
     def begin_repository(self, place: RepositoryPlace, source: RepositoryPlace | None) -> None:
@@ -151,6 +156,14 @@ class Running:
         self.state.write()
         detail = f": {step['error']}" if step.get("error") else ""
         self.say(f"{label}: {step['result']} in {step['seconds']:.1f} s{detail}")
+
+
+def _was_killed(state: dict[str, Any]) -> bool:
+    """Whether the last run did not come to its end: a step of it is still under way."""
+    steps = [state.get("backup")]
+    for known in (state.get("repositories") or {}).values():
+        steps += [known.get(name) for name in ("backup", "copy", "check", "restore_test")]
+    return any(step and step.get("result") == "running" for step in steps)
 
 
 def _reach(place: RepositoryPlace, ca_file: str) -> tuple[str, float | None, float]:

@@ -300,6 +300,35 @@ def test_two_runs_at_once(client: Client) -> None:
     assert len(restic(client, 0, "snapshots")) == 3
 
 
+def test_a_run_after_one_that_lost_its_host_removes_the_locks_of_that(client: Client) -> None:
+    """Nothing of the old run is left to do so: its lock would keep the repository's node from its maintenance."""
+    wrap_restic(client, 'exec "$RESTIC" --limit-upload 1 "$@"')
+    (client.data / "large").write_bytes(os.urandom(1_000_000))
+    locks = client.servers[0].repository / "locks"
+    process = subprocess.Popen(
+        client.command("run", POLICY), env=client.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 180
+    while not list(locks.iterdir()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    with suppress(ProcessLookupError):
+        while (
+            time.monotonic() < deadline
+        ):  # init may take its time to bury restic, which counts as alive till then
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+    assert list(locks.iterdir())
+    wrap_restic(client, 'exec "$RESTIC" "$@"')
+    code, said = client.run()
+    assert code == 0, said
+    for server in client.servers:
+        assert not list((server.repository / "locks").iterdir()), said
+
+
 def test_a_stale_lock_of_a_dead_run_is_removed(client: Client) -> None:
     without_copy(client)
     locks = client.servers[0].repository / "locks"
