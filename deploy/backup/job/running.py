@@ -53,8 +53,9 @@ class Running:
             place.node: Restic(place, configuration.ca_file, cache_folder, program)
             for place in configuration.repositories
         }
-        # A run that was killed may have left locks, which keep the repository's node from removing old snapshots.
-        self.unlock = {place.node for place in configuration.repositories if _was_killed(self.state.data)}
+        # A run that was killed, or whose restic was, may have left locks, which keep the repository's node from
+        # removing old snapshots.
+        self.unlock = {place.node for place in configuration.repositories if _left_locks(self.state.data)}
         for place in configuration.repositories:
             self.known(place)
             if place.megabits:
@@ -158,12 +159,12 @@ class Running:
         self.say(f"{label}: {step['result']} in {step['seconds']:.1f} s{detail}")
 
 
-def _was_killed(state: dict[str, Any]) -> bool:
-    """Whether the last run did not come to its end: a step of it is still under way."""
+def _left_locks(state: dict[str, Any]) -> bool:
+    """Whether the last run may have: a step of it did not come to its end, or failed."""
     steps = [state.get("backup")]
     for known in (state.get("repositories") or {}).values():
         steps += [known.get(name) for name in ("backup", "copy", "check", "restore_test")]
-    return any(step and step.get("result") == "running" for step in steps)
+    return any(step and step.get("result") in ("running", "failure") for step in steps)
 
 
 def _reach(place: RepositoryPlace, ca_file: str) -> tuple[str, float | None, float]:
