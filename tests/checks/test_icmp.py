@@ -139,6 +139,7 @@ def test_many_targets_with_a_third_dead_are_bounded_and_the_living_unharmed(tmp_
     assert counted["turns"] <= 300
 
 
+@pytest.mark.slow
 def test_a_city_that_is_dead_as_a_whole_ends_in_time() -> None:
     silent = [f"192.0.2.{i}" for i in range(2, 250)] + [f"2001:db8:1::{i:x}" for i in range(2, 1500)]
     program = LOSS.format(addresses=silent, window=2.0, deadline=20, before="")
@@ -157,7 +158,9 @@ def test_nobody_is_waited_for_when_all_have_answered() -> None:
     assert float(str(found["::1"][4])) < 2
 
 
-@pytest.mark.parametrize("kind", ["tcp", "http", "dns"])
+@pytest.mark.parametrize(
+    "kind", ["tcp", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("http", "dns"))]
+)
 def test_other_probes_of_the_silent_time_out_and_of_the_unreachable_say_so(kind: str) -> None:
     found = probe([*SILENT, *NO_WAY], kind=kind)
     assert {found[address][1] for address in SILENT} == {"timeout"}

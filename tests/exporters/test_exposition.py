@@ -89,6 +89,7 @@ def all_families(city: City, tmp_path: Path, drill: DrillRecord) -> dict[str, li
     ]
     jobs += [
         record("portal-main", "database-restore-test:backup-1", Status.PASS, 60.0),
+        record("portal-main", "database-restore-elsewhere:offsite-1", Status.PASS, 60.0),
         record("collab-office", COVERED, Status.PASS),
     ]
     shown = Shown(

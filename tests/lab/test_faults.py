@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from deploy.cli import run_deploy
 from deploy.lab import lab as labs
 from deploy.lab.lab import Lab
@@ -86,6 +88,7 @@ def test_a_full_disk(lab: Lab, on: Execute, deploy_json: Deploy) -> None:
     healed(deploy_json)
 
 
+@pytest.mark.slow
 def test_a_mirror_that_cannot_be_reached(lab: Lab, on: Execute, deploy_json: Deploy) -> None:
     disturb(on, "client-1")
     on(

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from deploy.base.firewall import keep_script, try_script
 from deploy.hoststate.reach import PATIENCE
 from deploy.lab import lab as labs
@@ -69,6 +71,7 @@ def test_a_lock_out_is_undone_by_the_host_itself(lab: Lab, on: Execute, tmp_path
     assert jizuo("deploy", str(ROOT / "inventories/lab"), "base", "--limit", "client-2").returncode == 0
 
 
+@pytest.mark.slow
 def test_bad_rules_twice_in_a_row_do_not_become_the_way_back(lab: Lab, on: Execute) -> None:
     """The second trial falls into the patience of the first one: its way back is the rules before both."""
     before = without_counts(on("client-2", "nft", "list", "ruleset").stdout)

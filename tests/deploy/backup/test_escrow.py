@@ -383,6 +383,7 @@ def test_verify_says_what_is_out_of_date(controller: SecretStore, tmp_path: Path
     assert not (controller.folder / name).exists(), "no secret is made because it is asked for"
 
 
+@pytest.mark.slow
 def test_a_kit_that_is_too_much_work_is_not_called_a_wrong_passphrase() -> None:
     sealed = seal_by_passphrase(b"content", WORDS)
     header, work, rest = re.split(rb"(?<= )(\d+)(?=\n)", sealed, maxsplit=1)

@@ -17,6 +17,9 @@ from tests.deploy.backup.conftest import POLICY, Client, FirstRun, running
 #: Whose folders the job's are here, as those of jizuo-backup are on a host: nobody and nogroup, which every Debian has.
 ACCOUNT = 65534
 
+# A client with an account of its own is made anew for each.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def client(first_run: FirstRun) -> Iterator[Client]:

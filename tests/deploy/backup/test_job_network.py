@@ -161,7 +161,7 @@ def test_a_policys_bandwidth_limit_holds_on_the_way(client: Client) -> None:
         assert wire.sent / seconds < 1.3 * a_second
 
 
-@pytest.mark.parametrize("snapshots", ["some", "none"])
+@pytest.mark.parametrize("snapshots", ["some", pytest.param("none", marks=pytest.mark.slow)])
 def test_a_repository_whose_connection_breaks_is_not_one_that_is_gone(client: Client, snapshots: str) -> None:
     """restic asks "Is there a repository at the following location?" whatever the network does to it."""
     without_copy(client)

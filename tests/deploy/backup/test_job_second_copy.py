@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from typing import Any
 
+import pytest
+
 from inventories.backup_state import Result
 from tests.deploy.backup.conftest import CLIENT, POLICY, Client, edit_configuration, restic, wrap_restic
 
@@ -67,6 +69,7 @@ def stored(client: Client, server: int) -> object:
     return json.loads(done.stdout)["total_blob_count"]
 
 
+@pytest.mark.slow
 def test_the_first_backup_of_all_may_go_to_the_copy(client: Client) -> None:
     for server in client.servers:
         shutil.rmtree(server.repository)

@@ -253,6 +253,7 @@ def test_device_that_drops_a_line_in_silence_is_found_out(at_work: Bench) -> Non
     assert outcome.left[1].startswith(" router-id ")
 
 
+@pytest.mark.slow
 def test_configuration_in_pages(at_work: Bench) -> None:
     """A device that does not turn its pages off is read all the same."""
     for node, device in at_work.devices.items():
