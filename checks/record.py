@@ -108,13 +108,24 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
         OSError: The folder cannot be written, or the disk is full; the old file stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, encode(records))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees all of it or nothing (rename, POSIX), also when the power goes.
+
+    Others may read it: exporters do, under an account of their own.
+
+    Raises:
+        OSError: it cannot be written; the old file stays as it was.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(encode(records))
+            file.write(content)
             file.flush()
+            os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)  # exporters read it under an account of their own
         Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -24,6 +24,7 @@ from checks.backup.elsewhere_databases import Cluster
 from checks.backup.hosts import PROGRAM, Job, RestoreError, report
 from checks.backup.hosts import restore as restore_on
 from checks.drills.handing_over import hand_over
+from checks.record import write_whole
 from checks.ssh import SecureShell, SshError
 from inventories.records import City
 
@@ -210,7 +211,7 @@ class Prover:
     def _give(self, given: Given) -> None:
         self._remove(given.host, anew=True, owner=KEEPER if given.cluster else "root")
         self._stands = given
-        _write_whole(self._journal, msgspec.json.encode(given))
+        write_whole(self._journal, msgspec.json.encode(given))
         if not given.cluster:
             self._deploy(given.job, given.host, "present")
 
@@ -320,22 +321,12 @@ class Prover:
 
     def _record(self, subject: Subject, proof: Proof) -> None:
         path = self._path(subject)
-        _write_whole(path, msgspec.json.encode(proof))
+        write_whole(path, msgspec.json.encode(proof))
         missed = hand_over(self._city, self._state, path, REMOTE)
         if missed:
             self._say(
                 f"{subject.name}: {', '.join(missed)} did not take the record; it goes there with the next"
             )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Put a new file in the place of an old one: never half of it, also when the disk is full."""
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 @contextmanager

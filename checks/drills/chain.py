@@ -26,8 +26,8 @@ from checks.drills.record import (
     Signature,
     record_paths,
     signature_paths,
-    write_whole,
 )
+from checks.record import write_whole
 
 #: What the first record of a chain names.
 NOTHING_BEFORE = "0" * 64

@@ -19,9 +19,10 @@ from checks.drills.definition import drill_names, read_definition
 from checks.drills.due import due_of_each
 from checks.drills.held import hold_against
 from checks.drills.page import page, seconds, verdict
-from checks.drills.record import DrillRecord, decode_record, read_record, record_paths, write_whole
+from checks.drills.record import DrillRecord, decode_record, read_record, record_paths
 from checks.drills.reference import SCHEMAS, keys
 from checks.drills.steps import show_steps, steps_of
+from checks.record import write_whole
 from checks.ssh import state_folder
 from inventories.cli import load_or_exit
 

@@ -23,12 +23,13 @@ from checks.drills.marking import mark, marked_nodes, marker_of, unmark
 from checks.drills.masking import mask_of, secrets_of
 from checks.drills.page import page
 from checks.drills.playing import Player, remove_scratch
-from checks.drills.record import DrillRecord, Kind, Outcome, decode_record, write_whole
+from checks.drills.record import DrillRecord, Kind, Outcome, decode_record
 from checks.drills.running import NotBegunError, Run, Stop, healthy, hold, put_back, resumable
 from checks.drills.steps import show_steps
 from checks.drills.summing_up import record_of
 from checks.drills.tabletop import on_paper
 from checks.drills.under_way import Journal, Progress, claimed, holder, holding
+from checks.record import write_whole
 from checks.ssh import state_folder
 from inventories.cli import load_or_exit
 

@@ -13,7 +13,8 @@ import msgspec
 
 from checks.drills.definition import DrillError
 from checks.drills.measuring import Seen
-from checks.drills.record import Stage, write_whole
+from checks.drills.record import Stage
+from checks.record import write_whole
 
 LOCK, JOURNAL = ".drill.lock", ".drill-under-way.json"
 

@@ -10,6 +10,7 @@ import signal
 import sys
 from typing import IO
 
+from .account import become_owner, is_anothers
 from .configuration import ConfigurationError, read_configuration
 from .restic import JobError
 from .running import Interrupted, Running
@@ -32,7 +33,11 @@ def main(arguments: list[str]) -> int:
                 done = restore(configuration, wish_of(options), options.state, cache, say=_log)
             print(json.dumps(done))
             return 0
-        _become_owner(options)
+        if options.command == "run" and is_anothers(options.cache):
+            # Only its unit gives the job's account the right to read every file.
+            unit = f"jizuo-backup@{options.policy}.service"
+            raise JobError("os", f"root is not its account: systemctl start {unit}")
+        become_owner(options.cache)
         with open(os.path.join(options.cache, options.policy + ".lock"), "w") as lock:
             if not _locked(lock, options.policy, wait=options.command == "run" and options.wait):
                 return 1
@@ -81,24 +86,6 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         command.add_argument("--state", default=os.environ.get("STATE_DIRECTORY", "/var/lib/jizuo/backup"))
         command.add_argument("--cache", default=os.environ.get("CACHE_DIRECTORY", "/var/cache/jizuo-backup"))
     return parser
-
-
-def _become_owner(options: argparse.Namespace) -> None:
-    """Root leaves no file in the job's folders that the job could not write: it goes on as their owner.
-
-    Raises:
-        JobError: a job was begun by hand; only its unit gives its account the right to read every file.
-    """
-    owner = os.stat(options.cache)
-    if os.geteuid() or not owner.st_uid:
-        return
-    if options.command == "run":
-        raise JobError(
-            "os", f"root is not its account: systemctl start jizuo-backup@{options.policy}.service"
-        )
-    os.setgroups([owner.st_gid])
-    os.setgid(owner.st_gid)
-    os.setuid(owner.st_uid)
 
 
 def _locked(lock: IO[str], policy: str, wait: bool) -> bool:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from typing import Any
 
+from .account import become_owner
 from .configuration import ConfigurationError
 from .healing import heal
 from .holding import Holding, read_holding
@@ -98,12 +99,8 @@ def _one(holding: Holding, options: argparse.Namespace) -> bool:
 
 
 def _become_owner(holding: Holding) -> None:
-    """Root goes on as the repositories' owner: the server could not read files that belong to root."""
-    owner, secret = os.stat(holding.folder), os.stat(holding.password_file)
-    if os.geteuid() == 0 and owner.st_uid:
-        os.setgroups([owner.st_gid, secret.st_gid])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
+    """Root goes on as the repositories' owner, who may read their passwords by a group."""
+    become_owner(holding.folder, [os.stat(holding.password_file).st_gid])
 
 
 def _names(folder: str) -> list[str]:

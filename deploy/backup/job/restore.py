@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from . import manifest
+from .account import is_anothers
 from .configuration import Configuration
 from .lasting import now, text
 from .progress import progress
@@ -27,7 +28,7 @@ def own_cache(folder: str) -> Iterator[str]:
     A person restores as root. What root puts into the job's cache the job cannot write to: its restic would try for a
     quarter of an hour, and fail.
     """
-    if os.geteuid() or not os.stat(folder).st_uid:
+    if not is_anothers(folder):
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="jizuo-restore-", dir=os.path.dirname(folder) or None) as own:

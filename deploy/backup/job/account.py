@@ -1,0 +1,21 @@
+"""Root goes on as the account whose files it works on, and leaves none there that this account could not write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+
+def is_anothers(folder: str) -> bool:
+    """Whether this is root, and the folder is not root's."""
+    return os.geteuid() == 0 and os.stat(folder).st_uid != 0
+
+
+def become_owner(folder: str, groups: Iterable[int] = ()) -> None:
+    """As root, go on as a folder's owner, in its group and in `groups`; whoever else this is stays so."""
+    if not is_anothers(folder):
+        return
+    owner = os.stat(folder)
+    os.setgroups([owner.st_gid, *groups])
+    os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)
