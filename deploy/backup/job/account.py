@@ -19,3 +19,18 @@ def become_owner(folder: str, groups: Iterable[int] = ()) -> None:
     os.setgroups([owner.st_gid, *groups])
     os.setgid(owner.st_gid)
     os.setuid(owner.st_uid)
+
+
+def make_for_owner(folder: str, of: str, mode: int) -> None:
+    """Make a folder that is not there, as root for the owner of the folder `of`.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        os.makedirs(folder, mode=mode)
+    except FileExistsError:
+        return
+    if is_anothers(of):
+        owner = os.stat(of)
+        os.chown(folder, owner.st_uid, owner.st_gid)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from typing import Any
 
-from .account import become_owner
+from .account import become_owner, make_for_owner
 from .configuration import ConfigurationError
 from .healing import heal
 from .holding import Holding, read_holding
@@ -80,8 +80,10 @@ def _one(holding: Holding, options: argparse.Namespace) -> bool:
     if not _is_there(holding):
         print(f"{holding.name}: {holding.folder} holds no repository yet", flush=True)
         return str(options.command) == "maintain"
+    # By hand this may come before the unit, which makes both folders, ever ran.
+    make_for_owner(options.cache, holding.folder, 0o700)
+    make_for_owner(options.state, holding.folder, 0o755)
     _become_owner(holding)
-    os.makedirs(options.cache, mode=0o700, exist_ok=True)
     with open(os.path.join(options.cache, holding.name + ".lock"), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.backup.conftest import POLICY, Client, FirstRun, running
+from tests.deploy.backup.conftest import POLICY, Client, FirstRun, maintenance, running
 
 #: Whose folders the job's are here, as those of jizuo-backup are on a host: nobody and nogroup, which every Debian has.
 ACCOUNT = 65534
@@ -89,3 +89,19 @@ def test_root_does_not_run_a_job_by_hand(client: Client) -> None:
     assert f"root is not its account: systemctl start jizuo-backup@{POLICY}.service" in done.stderr
     assert client.state() == before
     assert owners(client) == {ACCOUNT}
+
+
+def test_roots_maintenance_makes_its_folders_for_the_repositories_owner(client: Client) -> None:
+    """On a node whose unit for it never ran yet."""
+    server = client.servers[0]
+    for path in (server.repositories, *server.repositories.rglob("*")):
+        os.chown(path, ACCOUNT, ACCOUNT)
+    state, cache = server.folder / "state", server.folder / "cache"
+    assert not cache.exists()
+    done = subprocess.run(
+        maintenance(client, 0, "maintain", "--state", str(state)),
+        env=client.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for folder in (state, cache, server.repositories):
+        assert {path.lstat().st_uid for path in (folder, *folder.rglob("*"))} == {ACCOUNT}
