@@ -154,13 +154,13 @@ Examples:
 \b
 A restore test compares with what was there when the snapshot was taken; so a
 snapshot is taken first, copied, and then every repository checked and a
-sample of files restored from it and compared by SHA-256.
+sample of files restored from it and compared by digest.
 
 \b
 --elsewhere restores each job on another host instead: every host that could
 take over from it (cloud and off-site nodes) in turn, the one that was not
 tried for longest, from each repository in turn. All the policy's folders, or
-a sample of what is larger than verify.megabytes, are compared by SHA-256 with
+a sample of what is larger than verify.megabytes, are compared by digest with
 the manifest of backup time and removed. The keys are on that host for the
 time of the test, also when it fails or is stopped. A database that is kept
 continuously comes back on the off-site node that keeps it, from what stands

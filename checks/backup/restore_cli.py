@@ -65,7 +65,7 @@ Examples:
       --in-place --overwrite
 
 \b
-The data wait beside their place until every file has been compared by SHA-256
+The data wait beside their place until every file has been compared by digest
 with the manifest of backup time, and appear at once. Nothing is written over:
 --overwrite moves what is there aside, to FOLDER.before-restore-TIME.
 

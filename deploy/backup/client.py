@@ -18,7 +18,7 @@ from inventories.hosts import BACKUP_PORT, BackupJob, HostData
 TEMPLATES = Path(__file__).parent / "templates"
 PROGRAM = Path(__file__).parent / "job"
 #: What a client installs; the mirror must hold these.
-PACKAGES = ("restic", "python3")
+PACKAGES = ("restic", "python3", "findutils", "python3-xxhash", "xxhash")
 #: The account that jobs run under.
 USER = "jizuo-backup"
 CONFIGURATION = "/etc/jizuo/backup"

@@ -36,9 +36,11 @@ TEST_PROGRAMS = {
     "openssl": "openssl",
     "rclone": "rclone",
     "restic": "restic",
+    "xxh128sum": "xxhash",
 }
-#: Packages of the tests that are no program: Chinese pages need a font that has the characters.
-TEST_PACKAGES = ("fonts-noto-cjk",)
+#: Packages of the tests that are no program: Chinese pages need a font that has the characters, and the backup job runs
+#: under the system's own interpreter.
+TEST_PACKAGES = ("fonts-noto-cjk", "python3-xxhash")
 #: Programs of packages that would start a service when installed: their files alone are fetched.
 UNPACKED_PROGRAMS = {
     "prometheus": "prometheus",

@@ -147,7 +147,7 @@ def make(
     click.echo(
         f"{out}: {len(kit.systems)} systems, {len(kit.repositories)} repositories on {', '.join(nodes)}"
     )
-    click.echo("to restore with it, on Linux with restic 0.14 or newer:")
+    click.echo("to restore with it, on Linux with restic 0.14 or newer and xxhash:")
     click.echo(f"  mkdir -m 700 /dev/shm/kit && age -d {key}{out.name} | tar -x -C /dev/shm/kit")
     click.echo("  bash /dev/shm/kit/recovery-kit/restore.sh")
 

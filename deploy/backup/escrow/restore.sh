@@ -1,6 +1,6 @@
 #!/bin/bash
-# Restores backups with what stands beside this file and nothing else: restic 0.14 or newer, bash, coreutils.
-# 用本目录中的内容恢复备份,除 restic(0.14 及以上)、bash、coreutils 外不需要任何其他东西。
+# Restores backups with what stands beside this file and nothing else: restic 0.14 or newer, xxHash, bash, coreutils.
+# 用本目录中的内容恢复备份,除 restic(0.14 及以上)、xxHash、bash、coreutils 外不需要任何其他东西。
 set -euo pipefail
 umask 077
 export LC_ALL=C.UTF-8
@@ -10,7 +10,7 @@ usage() {
     cat <<'END'
 bash restore.sh list                       which system is backed up where / 列出系统与备份位置
 bash restore.sh snapshots POLICY CLIENT    the snapshots / 列出快照
-bash restore.sh restore POLICY CLIENT FOLDER [--path PATH] [--snapshot ID]
+bash restore.sh restore POLICY CLIENT FOLDER [--path PATH] [--snapshot ID] [--uncompared]
                                            into FOLDER, new or empty / 恢复到空目录 FOLDER
 bash restore.sh databases                  which cluster is kept where / 列出连续保护的数据库
 bash restore.sh database CLUSTER FOLDER [--time TIME]
@@ -68,11 +68,35 @@ exactly() { # PATH: as an --include pattern that means this path (Go's filepath.
     printf '%s' "$1" | sed 's/[][*?\\]/\\&/g'
 }
 
-compare() { # MANIFEST: every restored file with its hash at backup time (SHA-256)
+find_xxhsum() { # before hours of a restore that could not be compared then
+    xxhsum=
+    [ -z "$uncompared" ] || return 0
+    xxhsum=$here/xxhsum
+    [ -f "$xxhsum" ] || xxhsum=$(command -v xxhsum) ||
+        die "xxhsum is not installed / 未安装 xxhsum: apt-get install xxhash (--uncompared: without / 不核对直接恢复)"
+}
+
+verdicts() { # MANIFEST: `NAME: OK`, `NAME: FAILED` or `NAME: CHANGED` of every file of it that was restored
+    local line name
+    # SHA-256 stands there where the client had no xxHash.
+    sed -n 's|^\(\\\{0,1\}[0-9a-f]\{64\}\)  /|\1  ./|p' "$1" | sha256sum --check --ignore-missing 2>/dev/null || :
+    sed -n 's|^\([0-9a-f]\{32\}\)  /|\1  ./|p' "$1" | "$xxhsum" --check - 2>/dev/null || :
+    # xxhsum does not read names that hold a line's end or a backslash as sha256sum writes them.
+    sed -n 's|^\\\([0-9a-f]\{32\}\)  /|\1  ./|p' "$1" | while IFS= read -r line; do
+        printf -v name %b "${line:34}"
+        [ -f "$name" ] || continue
+        if [ "$("$xxhsum" -H128 <"$name" | cut -c1-32)" = "${line:0:32}" ]; then printf '%s: OK\n' "${line:34}"
+        elif [ "$name" -nt "$1" ]; then printf '%s: CHANGED\n' "${line:34}"
+        else printf '%s: FAILED\n' "${line:34}"; fi
+    done
+}
+
+compare() { # MANIFEST: every restored file with its digest at backup time
     local ok=0 changed=0 bad=0 line name
     while IFS= read -r line; do
         case $line in
         *': OK') ok=$((ok + 1)) ;;
+        *': CHANGED') changed=$((changed + 1)) ;;
         *': FAILED'*)
             name=${line%: FAILED*}
             # Written to after the manifest: restic stored something newer, which proves and disproves nothing.
@@ -82,7 +106,7 @@ compare() { # MANIFEST: every restored file with its hash at backup time (SHA-25
             fi
             ;;
         esac
-    done < <(sed 's|^\(\\\{0,1\}[0-9a-f]\{64\}\)  /|\1  ./|' "$1" | sha256sum --check --ignore-missing 2>/dev/null)
+    done < <(verdicts "$1")
     printf '%s files have the content of backup time, %s were changed while backed up, %s differ\n' "$ok" "$changed" "$bad"
     printf '%s 个文件与备份时内容一致,%s 个在备份过程中有改动,%s 个不符\n' "$ok" "$changed" "$bad"
     [ "$ok" -gt 0 ] || die "no file was compared / 没有文件被核对"
@@ -100,7 +124,7 @@ restore() { # POLICY CLIENT FOLDER
     mkdir -p "$3"
     run_restic restore --host "$2" --tag "$1" --target "$3" "${includes[@]}" "$snapshot"
     cd "$3"
-    compare ".$manifest"
+    if [ -n "$xxhsum" ]; then compare ".$manifest"; else echo "not compared / 未核对"; fi
     printf 'restored / 已恢复: %s\n' "$3${path}"
 }
 
@@ -159,7 +183,7 @@ restored; the log is replayed when it starts, for which this folder has to stay 
 END
 }
 
-snapshot='' path='' from='' time='' words=()
+snapshot='' path='' from='' time='' uncompared='' words=()
 while [ $# -gt 0 ]; do
     case $1 in
     --snapshot | --path | --from | --time)
@@ -167,6 +191,7 @@ while [ $# -gt 0 ]; do
         printf -v "${1#--}" %s "$2"
         shift
         ;;
+    --uncompared) uncompared=yes ;;
     -*) usage && exit 1 ;;
     *) words+=("$1") ;;
     esac
@@ -183,6 +208,7 @@ snapshots)
 restore)
     [ ${#words[@]} -eq 4 ] || { usage && exit 1; }
     find_restic
+    find_xxhsum
     find_repository "${words[1]}" "${words[2]}" "$from"
     restore "${words[1]}" "${words[2]}" "${words[3]}"
     ;;

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from . import dumps, manifest
+from . import dumps
 from .configuration import Configuration
 from .restic import JobError
 
@@ -69,7 +70,21 @@ def _is_empty(path: str) -> bool:
             os.scandir(path).close()
     except OSError:
         return False
-    return os.path.lexists(path) and next(manifest.walk(os.fsencode(path)), None) is None
+    return os.path.lexists(path) and not _holds_a_file(path)
+
+
+def _holds_a_file(path: str) -> bool:
+    """Whether a path is a regular file or one is below it; symbolic links are not followed."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        return _is_file(path)
+    return any(_is_file(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _may_be(configuration: Configuration, path: str) -> bool:

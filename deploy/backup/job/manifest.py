@@ -1,25 +1,23 @@
-"""Which content did every file have when it was backed up? SHA-256 of each, kept in the snapshot too."""
+"""Which content did every file have when it was backed up? A digest of each, kept in the snapshot too."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import operator
 import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from .digests import SHA256_DIGITS, XXH128_DIGITS, digest_of, digits
+from .listing import changed_before, entries, listing, size_of
+
 #: A file that changed this shortly before the last scan is read again: two changes can share a time stamp.
 SETTLING_NS = 2_000_000_000
-#: Bytes that are read at once: what stays in a processor's own cache from the reading to the hashing.
-CHUNK = 256 * 1024
 #: Files of so many bytes are read by so many threads.
 LARGE, READERS = 1024 * 1024, 2
-#: Where in a record the identity ends, and where the digest begins.
-_IDENTITY, _DIGEST = slice(None, -65), slice(-64, None)
-_NAME = operator.attrgetter("name")
+#: No index has a longer head.
+_HEAD = 256
 
 
 class Entry(NamedTuple):
@@ -29,20 +27,25 @@ class Entry(NamedTuple):
     size: int
 
 
-class Index(NamedTuple):
-    """What the last scan found: name to `IDENTITY DIGEST`, when it began, and the bytes of the manifest it wrote."""
+class Scan(NamedTuple):
+    """When the last scan began, the bytes of the manifest it wrote, and the digest of the listing it began with.
 
-    records: dict[bytes, bytes]
-    scanned_ns: int = 0
+    The listing is empty where a file of it could not be read, or had changed too shortly before: the next scan looks at
+    each file.
+    """
+
+    began_ns: int = 0
     sums_bytes: int = -1
+    listed: bytes = b""
 
-    def is_of(self, sums_path: str) -> bool:
-        """Whether that manifest is the one that this scan wrote."""
+    def still_holds(self, listed: bytes, sums_path: str) -> bool:
+        """Whether all files are as this scan found them, and that manifest is the one that it wrote."""
         try:
             status = os.stat(sums_path)
         except OSError:
             return False
-        return (status.st_mtime_ns, status.st_size) == (self.scanned_ns, self.sums_bytes)
+        wrote = (status.st_mtime_ns, status.st_size) == (self.began_ns, self.sums_bytes)
+        return wrote and self.listed == fingerprint(listed)
 
 
 class Comparison(NamedTuple):
@@ -55,132 +58,73 @@ class Comparison(NamedTuple):
     missing: tuple[bytes, ...]
 
 
-def identity(status: os.stat_result) -> bytes:
-    """What stays the same as long as a file's content does (as restic and git see it)."""
-    return (
-        f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}:{status.st_dev}".encode()
-    )
+def fingerprint(listed: bytes) -> bytes:
+    """What stands for a listing in the index."""
+    return hashlib.sha256(listed).hexdigest().encode()
 
 
-def walk(path: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    """Every regular file at or below a path, in a stable order; symbolic links are not followed.
+def scan(
+    listed: bytes, records: dict[bytes, bytes], last_ns: int, began_ns: int
+) -> tuple[dict[bytes, bytes], bytes]:
+    """`IDENTITY DIGEST` of all files of a listing, by name; what `records` have of the scan of `last_ns` is not read.
 
-    Folders that cannot be read are passed over: restic reports them, and the run is partial. Each file's status is
-    asked for once, and no folder's: of a hundred thousand files that is what a run with nothing new consists of.
-    """
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return
-    if stat.S_ISREG(status.st_mode):
-        yield path, status
-    waiting = [path] if stat.S_ISDIR(status.st_mode) else []
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                found = sorted(entries, key=_NAME)
-        except OSError:
-            continue
-        folders = []
-        for entry in found:
-            try:
-                if entry.is_file(follow_symlinks=False):
-                    yield entry.path, entry.stat(follow_symlinks=False)
-                elif entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-            except OSError:
-                continue
-        waiting += reversed(folders)
-
-
-def digest_of(path: bytes) -> tuple[str, os.stat_result]:
-    """A file's SHA-256, and its status from before the reading.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        status = os.fstat(file)
-        # One byte more than it should have: what comes back shorter than asked for is its end.
-        chunk = os.read(file, min(status.st_size + 1, CHUNK))
-        digest = hashlib.sha256(chunk)
-        if len(chunk) > status.st_size or len(chunk) == CHUNK:
-            buffer = bytearray(CHUNK)
-            view = memoryview(buffer)
-            while True:
-                count = os.readv(file, [buffer])
-                if not count:
-                    break
-                digest.update(view[:count])
-    finally:
-        os.close(file)
-    return digest.hexdigest(), status
-
-
-def scan(paths: Iterable[str], known: Index) -> tuple[dict[bytes, bytes], bool]:
-    """Records of all files below `paths`, those of `known` where a file is as they have it; whether all are.
-
-    A file that has changed is read; of large ones two at a time, for hashing leaves the interpreter free.
+    A file that is another by now than listed differs from its record at the next scan, which reads it again. One that
+    cannot be read is not among the answers. Answers too which listing (:class:`Scan`) lets the next scan tell that
+    nothing is new.
     """
     found: dict[bytes, bytes] = {}
-    read, before = False, known.records
-    settled_before = known.scanned_ns - SETTLING_NS
+    settled_then, settled_now, all_settled = last_ns - SETTLING_NS, began_ns - SETTLING_NS, True
     with ThreadPoolExecutor(READERS) as readers:
-        for path in paths:
-            for name, status in walk(os.fsencode(path)):
-                record = before.get(name)
-                if (
-                    record is not None
-                    and record[_IDENTITY] == identity(status)
-                    and status.st_ctime_ns < settled_before
-                ):
-                    found[name] = record
-                    continue
-                read = True
-                found[name] = b""  # its place in the order, whenever it has been read
-                if status.st_size < LARGE:
-                    _record(found, name)
-                else:
-                    readers.submit(_record, found, name)
-    for name in [name for name, record in found.items() if not record]:
+        for name, identity in entries(listed):
+            record = records.get(name)
+            known = record is not None and record.rpartition(b" ")[0] == identity
+            all_settled = all_settled and changed_before(identity, settled_now)
+            if record is not None and known and changed_before(identity, settled_then):
+                found[name] = record
+                continue
+            found[name] = b""  # its place in the order, whenever it has been read
+            if size_of(identity) < LARGE:
+                _record(found, name, identity)
+            else:
+                # Two at a time, for reading and hashing leave the interpreter free.
+                readers.submit(_record, found, name, identity)
+    unread = [name for name, record in found.items() if not record]
+    for name in unread:
         del found[name]
-    return found, not read and len(found) == len(before)
+    return found, fingerprint(listed) if all_settled and not unread else b""
 
 
-def _record(found: dict[bytes, bytes], name: bytes) -> None:
+def _record(found: dict[bytes, bytes], name: bytes, identity: bytes) -> None:
     """Read a file; the record of one that cannot be read stays empty."""
     with contextlib.suppress(OSError):
-        digest, status = digest_of(name)
-        found[name] = identity(status) + b" " + digest.encode()
+        found[name] = identity + b" " + digest_of(name, digits()).encode()
 
 
-def stable(index: Index) -> dict[bytes, Entry]:
+def stable(paths: Iterable[str], records: dict[bytes, bytes]) -> dict[bytes, Entry]:
     """Those files that have not changed since the scan: their snapshot must hold exactly that."""
     unchanged = {}
-    for name, record in index.records.items():
-        with contextlib.suppress(OSError):
-            status = os.lstat(name)
-            if identity(status) == record[_IDENTITY]:
-                unchanged[name] = Entry(record[_DIGEST].decode(), status.st_size)
+    for name, identity in entries(listing(paths)):
+        then, _, digest = records.get(name, b"").rpartition(b" ")
+        if then == identity:
+            unchanged[name] = Entry(digest.decode(), size_of(identity))
     return unchanged
 
 
-def write_sums(path: str, found: dict[bytes, bytes], scanned_ns: int) -> int:
+def write_sums(path: str, found: dict[bytes, bytes], began_ns: int) -> int:
     """Write the manifest in the format of sha256sum(1); its bytes. The file's own time is when the scan began."""
     with open(path + ".new", "wb") as file:
         for name, record in found.items():
             escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
             mark = b"\\" if escaped != name else b""
-            file.write(mark + record[_DIGEST] + b"  " + escaped + b"\n")
+            file.write(mark + record.rpartition(b" ")[2] + b"  " + escaped + b"\n")
         size = file.tell()
-    os.utime(path + ".new", ns=(scanned_ns, scanned_ns))
+    os.utime(path + ".new", ns=(began_ns, began_ns))
     os.replace(path + ".new", path)
     return size
 
 
 def read_sums(path: bytes) -> dict[bytes, str]:
-    """Read the format of sha256sum(1): path to digest.
+    """Read the format of sha256sum(1), with either digest: path to digest.
 
     Raises:
         OSError: it cannot be read.
@@ -192,8 +136,8 @@ def read_sums(path: bytes) -> dict[bytes, str]:
             line = line.rstrip(b"\n")
             escaped = line.startswith(b"\\")
             digest, two_spaces, name = line[1 if escaped else 0 :].partition(b"  ")
-            if len(digest) != 64 or not two_spaces:
-                raise ValueError(f"{os.fsdecode(path)}: not a line of sha256sum: {line[:80]!r}")
+            if len(digest) not in (SHA256_DIGITS, XXH128_DIGITS) or not two_spaces:
+                raise ValueError(f"{os.fsdecode(path)}: not a line of a manifest: {line[:80]!r}")
             if escaped:
                 name = name.replace(b"\\\\", b"\0").replace(b"\\n", b"\n").replace(b"\0", b"\\")
             sums[name] = digest.decode("ascii")
@@ -208,27 +152,43 @@ def names_in(path: str) -> list[bytes]:
         return []
 
 
-def write_index(path: str, index: Index) -> None:
+def write_index(path: str, scanned: Scan, records: dict[bytes, bytes]) -> None:
     """Keep what a scan found for the next one: a cache that may be lost, NUL-separated (names hold all else)."""
+    size = sum(len(name) + len(record) + 2 for name, record in records.items())
     with open(path + ".new", "wb") as file:
-        file.write(b"%d:%d\0" % (index.scanned_ns, index.sums_bytes))
-        for name, record in index.records.items():
+        file.write(b"%d:%d:%s:%d\0" % (*scanned, size))
+        for name, record in records.items():
             file.write(name + b"\0" + record + b"\0")
     os.replace(path + ".new", path)
 
 
-def read_index(path: str) -> Index:
+def last_scan(path: str) -> Scan:
+    """What an index says of its scan, not of each file; nothing when there is no index or it is damaged."""
+    try:
+        with open(path, "rb") as file:
+            return _scan_of(file.read(_HEAD).partition(b"\0")[0], os.fstat(file.fileno()).st_size)
+    except (OSError, ValueError):
+        return Scan()
+
+
+def read_index(path: str) -> dict[bytes, bytes]:
     """What the last scan found; nothing when there is no index or it is damaged."""
     try:
         with open(path, "rb") as file:
-            head, *fields = file.read().split(b"\0")
-        scanned, sums_bytes = (int(number) for number in head.split(b":"))
-        ends_whole = not fields.pop() and len(fields) % 2 == 0
-        names = iter(fields)
-        records = dict(zip(names, names)) if ends_whole else {}  # noqa: B905 (Python 3.7 knows no strict=)
-    except (OSError, ValueError, IndexError):
-        return Index({})
-    return Index(records, scanned, sums_bytes) if records else Index({})
+            content = file.read()
+        head, *fields = content.split(b"\0")
+        _scan_of(head, len(content))
+    except (OSError, ValueError):
+        return {}
+    return dict(zip(fields[0:-1:2], fields[1::2]))  # noqa: B905 (Python 3.7 knows no strict=)
+
+
+def _scan_of(head: bytes, size: int) -> Scan:
+    """The head of an index of so many bytes; ValueError where it is none, or of another one."""
+    began, sums_bytes, listed, records = head.split(b":")
+    if size != len(head) + 1 + int(records):
+        raise ValueError("an index that was cut off")
+    return Scan(int(began), int(sums_bytes), listed)
 
 
 def sample(manifest: dict[bytes, Entry], salt: str, files: int, total_bytes: int) -> dict[bytes, Entry]:
@@ -254,7 +214,8 @@ def compare(root: bytes, sums: dict[bytes, str], scanned_ns: int) -> Comparison:
     changed, mismatched, missing = [], [], []
     for name, digest in sums.items():
         try:
-            found, status = digest_of(root + name)
+            found = digest_of(root + name, len(digest))
+            status = os.stat(root + name)
         except FileNotFoundError:
             missing.append(name)
             continue

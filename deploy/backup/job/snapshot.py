@@ -65,20 +65,24 @@ def _scan(run: Running, scanned_ns: int) -> list[str]:
     files they held: a run that is stopped in between leaves them a fault.
     """
     from . import emptiness, manifest
+    from .listing import listing
 
-    known = manifest.read_index(run.index_path)
-    found, same = manifest.scan(run.configuration.paths, known)
+    listed = listing(run.configuration.paths)
+    last = manifest.last_scan(run.index_path)
+    same = last.still_holds(listed, run.sums_path)
+    known = {} if same else manifest.read_index(run.index_path)
     emptied = emptiness.emptied(
         run.configuration,
-        () if same else known.records or manifest.names_in(run.sums_path),
+        () if same else known or manifest.names_in(run.sums_path),
         run.state.data.get("emptied") or (),
     )
     if emptied:
         run.state.data["emptied"] = emptied
         run.state.write()
-    if not (same and known.is_of(run.sums_path)):
+    if not same:
+        found, relied_on = manifest.scan(listed, known, last.began_ns, scanned_ns)
         size = manifest.write_sums(run.sums_path, found, scanned_ns)
-        manifest.write_index(run.index_path, manifest.Index(found, scanned_ns, size))
+        manifest.write_index(run.index_path, manifest.Scan(scanned_ns, size, relied_on), found)
     return emptied
 
 

@@ -32,7 +32,7 @@ def carry_out(run: Running, verify_now: bool, scheduled: bool, read_all: bool = 
         # Now, as close to the snapshot as can be: copies and checks may take hours, in which files change.
         from . import manifest
 
-        run.stable = manifest.stable(manifest.read_index(run.index_path))
+        run.stable = manifest.stable(run.configuration.paths, manifest.read_index(run.index_path))
     if result != "failure":
         well = copy_everywhere(run) and well
     if result == "success":

@@ -112,7 +112,7 @@ def _restore_test(run: Running, place: RepositoryPlace, step: dict[str, Any]) ->
     snapshot = run.snapshots[place.node]
     step.update(snapshot=snapshot[:8], snapshot_at=run.state.data["backup"]["snapshot_at"])
     # Where it became due while copies and checks ran, what has not changed until now has to do.
-    candidates = run.stable or manifest.stable(manifest.read_index(run.index_path))
+    candidates = run.stable or manifest.stable(configuration.paths, manifest.read_index(run.index_path))
     if configuration.exclude:
         held = restic.files_of(snapshot)
         candidates = {name: entry for name, entry in candidates.items() if listed_as(name) in held}

@@ -9,6 +9,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import msgspec
@@ -31,12 +32,13 @@ from deploy.backup.escrow.kit import (
     unpacked,
 )
 from deploy.backup.escrow.sealing import SealError, open_by_passphrase, seal, seal_by_passphrase
+from deploy.backup.job.manifest import SETTLING_NS
 from deploy.database import keys
 from deploy.secrets import SecretStore
 from inventories.hosts import host_data
 from inventories.load import load_city
 from inventories.plan import build_plan
-from tests.deploy.backup.conftest import CLIENT, POLICY, Client, FirstRun, restic
+from tests.deploy.backup.conftest import CLIENT, POLICY, Client, FirstRun, restic, without_copy
 from tests.deploy.fake_hosts import LAB
 
 WORDS = "correct horse battery staple river lamp"
@@ -72,7 +74,8 @@ def kit_of(client: Client) -> Kit:
 def bare(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run as on a machine that knows nothing: an environment with a search path and nothing else."""
     return subprocess.run(
-        command, cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=check, timeout=600
+        command, cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, errors="replace",
+        check=check, timeout=600,
     )  # fmt: skip
 
 
@@ -155,6 +158,63 @@ case " $* " in *" restore "*) while [ "$1" != --target ]; do shift; done
     assert done.returncode == 1
     assert "3.csv" in done.stderr
     assert "8 files have the content of backup time, 0 were changed while backed up, 1 differ" in done.stdout
+
+
+@pytest.mark.slow
+def test_files_are_compared_whatever_their_names_and_whichever_digest_they_have(
+    client: Client, tmp_path: Path
+) -> None:
+    """The first runs are of a host without xxHash; what comes after it was installed has XXH128."""
+    without_copy(client)
+    names = ["two\nlines", "back\\slash", "\udcd2\udccb", "plain"]
+    no_library = client.root / "lib/xxhash.py"
+    no_library.write_text("raise ImportError\n")
+    (client.root / "cache" / f"{POLICY}.index").unlink()
+    for kind in ("sha256 ", "xxh128 "):
+        for name in names:
+            (client.data / f"{kind}{name}").write_bytes(os.fsencode(name))
+        time.sleep(SETTLING_NS / 1e9 + 0.1)  # else the second run reads what is new in the first again
+        code, said = client.run("--verify")
+        assert code == 0, said
+        no_library.unlink(missing_ok=True)
+    manifest = (client.root / "state" / f"{POLICY}.manifest").read_bytes()
+    digests = [len(line.lstrip(b"\\").split()[0]) for line in manifest.splitlines()]
+    assert (digests.count(64), digests.count(32)) == (9 + len(names), len(names))
+
+    kit, restored = machine(client, tmp_path / "elsewhere"), tmp_path / "restored"
+    arguments = ["bash", "restore.sh", "restore", POLICY, CLIENT]
+    done = bare(kit, *arguments, str(restored))
+    assert "17 files have the content of backup time, 0 were changed while backed up, 0 differ" in done.stdout
+    (kit / "restic").write_text(
+        f"""#!/bin/bash
+{shutil.which("restic")} "$@" || exit
+case " $* " in *" restore "*) while [ "$1" != --target ]; do shift; done
+    find "$2" -name '* *' -exec sh -c 'echo other >"$0"; touch -d 2001-01-01 "$0"' {{}} \\;
+esac
+"""
+    )
+    (kit / "restic").chmod(0o700)
+    done = bare(kit, *arguments, str(tmp_path / "again"), check=False)
+    assert done.returncode == 1
+    assert "9 files have the content of backup time, 0 were changed while backed up, 8 differ" in done.stdout
+
+
+def test_data_are_not_left_uncompared_unless_it_is_said(client: Client, tmp_path: Path) -> None:
+    kit, restored, programs = machine(client, tmp_path / "elsewhere"), tmp_path / "restored", tmp_path / "bin"
+    programs.mkdir()
+    for folder in ("/usr/bin", "/bin"):
+        for path in Path(folder).iterdir():
+            if not path.name.startswith("xxh") and not (programs / path.name).exists():
+                (programs / path.name).symlink_to(path)
+    arguments = ["bash", "restore.sh", "restore", POLICY, CLIENT, str(restored)]
+    none = subprocess.run(
+        arguments, cwd=kit, env={"PATH": str(programs)}, capture_output=True, text=True, check=False
+    )
+    assert none.returncode == 1
+    assert "apt-get install xxhash" in none.stderr
+    assert not restored.exists()
+    bare(kit, "env", f"PATH={programs}", *arguments, "--uncompared")
+    assert len(hashes(restored)) == 10
 
 
 def test_what_the_kit_does_not_hold_is_told(client: Client, tmp_path: Path) -> None:
