@@ -55,12 +55,12 @@ def content(chosen: random.Random, size: int, text: bool) -> bytes:
     return chosen.randbytes(size // 2 + 1).hex().encode()[:size] if text else chosen.randbytes(size)
 
 
-def many(folder: Path, files: int) -> int:
-    """Make so many small files, a hundred to a folder; their bytes together."""
+def many(folder: Path, files: int, in_a_folder: int = FILES_IN_A_FOLDER) -> int:
+    """Make so many small files, so many of them in a folder; their bytes together."""
     chosen, total = random.Random(files), 0
     for number in range(files):
-        parent = folder / f"{number // 10_000:02}" / f"{number // FILES_IN_A_FOLDER % 100:02}"
-        if number % FILES_IN_A_FOLDER == 0:
+        parent = folder / f"{number // (100 * in_a_folder):02}" / f"{number // in_a_folder % 100:02}"
+        if number % in_a_folder == 0:
             parent.mkdir(parents=True, exist_ok=True)
         size = chosen.randrange(200, 6000)
         (parent / f"{number:06}.json").write_bytes(content(chosen, size, text=True))

@@ -83,11 +83,13 @@ def _restore(
     yield Comparison("restore, restic --verify", size, files, versus(1, ours, verified))
 
 
-def unchanged(place: Place, files: int, rounds: int, say: Callable[[str], None]) -> Comparison:
+def unchanged(
+    place: Place, name: str, files: int, in_a_folder: int, rounds: int, say: Callable[[str], None]
+) -> Comparison:
     """A run over many files of which none has changed."""
-    say(f"making {files} small files")
+    say(f"making {files} small files, {in_a_folder} in a folder")
     shutil.rmtree(place.data, ignore_errors=True)
-    total = many(place.data, files)
+    total = many(place.data, files, in_a_folder)
     say("their first backups")
     place.begin_ours()
     place.ours("run", POLICY)
@@ -95,14 +97,14 @@ def unchanged(place: Place, files: int, rounds: int, say: Callable[[str], None])
     place.plain("backup", "--", str(place.data))
 
     def ours() -> Usage:
-        say("unchanged rerun, our job")
+        say(f"{name}, our job")
         return place.ours("run", POLICY)
 
     def plain() -> Usage:
-        say("unchanged rerun, plain restic")
+        say(f"{name}, plain restic")
         return place.plain("backup", "--", str(place.data))
 
-    return Comparison("unchanged rerun", total, files, versus(rounds, ours, plain))
+    return Comparison(name, total, files, versus(rounds, ours, plain))
 
 
 def added(*parts: Usage) -> Usage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from typing import Any
@@ -42,6 +41,8 @@ def begun(wanted: int) -> Any:
         JobError: `no_program`, this host has no library for it.
     """
     if wanted == SHA256_DIGITS:
+        import hashlib  # with it comes OpenSSL, a megabyte that XXH128 does not need
+
         return hashlib.sha256()
     if xxh3_128 is None:
         raise JobError("no_program", "the manifest has XXH128 digests; run: apt-get install python3-xxhash")

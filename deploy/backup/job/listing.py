@@ -13,10 +13,11 @@ from collections.abc import Iterable
 
 from .restic import JobError
 
-#: What stays the same as long as a file's content does (as restic and git see it): `CHANGED:WRITTEN:BYTES:INODE:
-#: DEVICE`, the time of the last change of its status first; times in seconds since 1970 with a fraction. And its name.
-_LINE = r"%C@:%T@:%s:%i:%D\0%p\0"
-_BYTES = 2
+#: What stays the same as long as a file's content does, `CHANGED:BYTES:INODE`, and its name. CHANGED is when its status
+#: changed last (ctime: nobody sets it, and whoever sets the time of writing changes it), in seconds since 1970 with a
+#: fraction.
+_LINE = r"%C@:%s:%i\0%p\0"
+_BYTES = 1
 
 
 def listing(paths: Iterable[str]) -> bytes:

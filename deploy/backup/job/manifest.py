@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from .digests import SHA256_DIGITS, XXH128_DIGITS, digest_of, digits
+from .digests import SHA256_DIGITS, XXH128_DIGITS, begun, digest_of, digits
 from .listing import changed_before, entries, listing, size_of
 
 #: A file that changed this shortly before the last scan is read again: two changes can share a time stamp.
@@ -31,12 +30,13 @@ class Scan(NamedTuple):
     """When the last scan began, the bytes of the manifest it wrote, and the digest of the listing it began with.
 
     The listing is empty where a file of it could not be read, or had changed too shortly before: the next scan looks at
-    each file.
+    each file. And how many files the folder holds that has most of them.
     """
 
     began_ns: int = 0
     sums_bytes: int = -1
     listed: bytes = b""
+    fullest: int = 0
 
     def still_holds(self, listed: bytes, sums_path: str) -> bool:
         """Whether all files are as this scan found them, and that manifest is the one that it wrote."""
@@ -60,7 +60,10 @@ class Comparison(NamedTuple):
 
 def fingerprint(listed: bytes) -> bytes:
     """What stands for a listing in the index."""
-    return hashlib.sha256(listed).hexdigest().encode()
+    digest = begun(digits())
+    digest.update(listed)
+    found: str = digest.hexdigest()
+    return found.encode()
 
 
 def scan(
@@ -72,6 +75,8 @@ def scan(
     cannot be read is not among the answers. Answers too which listing (:class:`Scan`) lets the next scan tell that
     nothing is new.
     """
+    from concurrent.futures import ThreadPoolExecutor  # not in a run with nothing new, of which it is a tenth
+
     found: dict[bytes, bytes] = {}
     settled_then, settled_now, all_settled = last_ns - SETTLING_NS, began_ns - SETTLING_NS, True
     with ThreadPoolExecutor(READERS) as readers:
@@ -92,6 +97,11 @@ def scan(
     for name in unread:
         del found[name]
     return found, fingerprint(listed) if all_settled and not unread else b""
+
+
+def fullest(found: Iterable[bytes]) -> int:
+    """How many files the folder holds that has most of them."""
+    return max(Counter(os.path.dirname(name) for name in found).values(), default=0)
 
 
 def _record(found: dict[bytes, bytes], name: bytes, identity: bytes) -> None:
@@ -156,7 +166,7 @@ def write_index(path: str, scanned: Scan, records: dict[bytes, bytes]) -> None:
     """Keep what a scan found for the next one: a cache that may be lost, NUL-separated (names hold all else)."""
     size = sum(len(name) + len(record) + 2 for name, record in records.items())
     with open(path + ".new", "wb") as file:
-        file.write(b"%d:%d:%s:%d\0" % (*scanned, size))
+        file.write(b"%d:%d:%s:%d:%d\0" % (*scanned, size))
         for name, record in records.items():
             file.write(name + b"\0" + record + b"\0")
     os.replace(path + ".new", path)
@@ -185,14 +195,16 @@ def read_index(path: str) -> dict[bytes, bytes]:
 
 def _scan_of(head: bytes, size: int) -> Scan:
     """The head of an index of so many bytes; ValueError where it is none, or of another one."""
-    began, sums_bytes, listed, records = head.split(b":")
+    began, sums_bytes, listed, fullest, records = head.split(b":")
     if size != len(head) + 1 + int(records):
         raise ValueError("an index that was cut off")
-    return Scan(int(began), int(sums_bytes), listed)
+    return Scan(int(began), int(sums_bytes), listed, int(fullest))
 
 
 def sample(manifest: dict[bytes, Entry], salt: str, files: int, total_bytes: int) -> dict[bytes, Entry]:
     """Some files to prove a restore with: others for each salt (the snapshot), the same for the same one."""
+    import hashlib
+
     order = sorted(manifest, key=lambda name: hashlib.sha256(salt.encode() + name).digest())
     chosen: dict[bytes, Entry] = {}
     taken = 0

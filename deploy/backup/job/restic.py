@@ -97,17 +97,20 @@ class Restic:
         #: Of what passes between here and the repository, KiB/s each way; 0 is no limit.
         self.limit = 0
 
-    def run(self, *arguments: str, source: Restic | None = None, wait_for_locks: bool = True) -> Done:
+    def run(
+        self, *arguments: str, source: Restic | None = None, wait_for_locks: bool = True, memory: int = 0
+    ) -> Done:
         """Run restic on this repository and wait; output and errors hold no secret.
 
         Passwords and the URL with its login are named as files: they are in no process list. A lock that a
         dead run left is removed; a lock that is alive (the server removes old snapshots) is waited for. A connection
-        that breaks while the repository is opened is made again.
+        that breaks while the repository is opened is made again. `memory` is what does for it, in bytes, where that is
+        known (:mod:`.memory`), else 0.
 
         Raises:
             JobError: restic is not installed.
         """
-        done = self._open_and_run(arguments, source)
+        done = self._open_and_run(arguments, source, memory)
         give_up, pause = time.monotonic() + (LOCK_SECONDS if wait_for_locks else 0.0), 0.0
         while done.code not in (0, 3) and reason_of(done.errors) == "locked":
             if time.monotonic() > give_up:
@@ -117,19 +120,19 @@ class Restic:
             for repository in [self] if source is None else [self, source]:
                 if repository.may_unlock:
                     repository._run(("unlock",), None)
-            done = self._open_and_run(arguments, source)
+            done = self._open_and_run(arguments, source, memory)
         return done
 
-    def _open_and_run(self, arguments: tuple[str, ...], source: Restic | None) -> Done:
-        done = self._run(arguments, source)
+    def _open_and_run(self, arguments: tuple[str, ...], source: Restic | None, memory: int) -> Done:
+        done = self._run(arguments, source, memory)
         for seconds in OPENED_AGAIN_SECONDS:
             if not (NOT_OPENED in done.errors and reason_of(done.errors) == "unreachable"):
                 break
             time.sleep(seconds)
-            done = self._run(arguments, source)
+            done = self._run(arguments, source, memory)
         return done
 
-    def _run(self, arguments: tuple[str, ...], source: Restic | None) -> Done:
+    def _run(self, arguments: tuple[str, ...], source: Restic | None, memory: int = 0) -> Done:
         command = [self.program, "--repository-file", self.place.repository_file]
         command += ["--password-file", self.place.password_file, "--cache-dir", self.cache_folder]
         command += ["--cacert", self.ca_file] if self.ca_file else []
@@ -145,7 +148,7 @@ class Restic:
             name: os.environ[name] for name in ("PATH", "TZ", "TMPDIR", "HOME", "LANG") if name in os.environ
         }
         environment["RESTIC_PROGRESS_FPS"] = "0.02"
-        environment["GOGC"] = GARBAGE_PERCENT
+        environment.update({"GOMEMLIMIT": str(memory)} if memory else {"GOGC": GARBAGE_PERCENT})
         environment["GODEBUG"] = HTTP
         try:
             done = subprocess.run(

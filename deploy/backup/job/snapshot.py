@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from . import memory
 from .apart import apart
 from .configuration import RepositoryPlace
 from .lasting import now, text
@@ -43,7 +44,7 @@ def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
         from . import dumps
 
         dumps.take(run.configuration.dumps)
-    run.state.data["emptied"] = apart(partial(_scan, run, int(began.timestamp() * 1e9)))
+    run.state.data["emptied"], run.fullest = apart(partial(_scan, run, int(began.timestamp() * 1e9)))
     failed: list[JobError] = []
     for place in run.configuration.repositories:
         tried: dict[str, Any] = {"result": "running", "started_at": text(now())}
@@ -58,11 +59,12 @@ def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
     raise JobError(failed[0].reason, f"{failed[0]}{others}")
 
 
-def _scan(run: Running, scanned_ns: int) -> list[str]:
+def _scan(run: Running, scanned_ns: int) -> tuple[list[str], int]:
     """Bring manifest and index up to date; what is as the last run left it is left, and restic need not read it.
 
     Answers the folders that hold no file although they should. The state says so before the manifest forgets which
-    files they held: a run that is stopped in between leaves them a fault.
+    files they held: a run that is stopped in between leaves them a fault. Answers too how many files the fullest folder
+    holds where nothing is new, else 0.
     """
     from . import emptiness, manifest
     from .listing import listing
@@ -82,8 +84,9 @@ def _scan(run: Running, scanned_ns: int) -> list[str]:
     if not same:
         found, relied_on = manifest.scan(listed, known, last.began_ns, scanned_ns)
         size = manifest.write_sums(run.sums_path, found, scanned_ns)
-        manifest.write_index(run.index_path, manifest.Scan(scanned_ns, size, relied_on), found)
-    return emptied
+        scanned = manifest.Scan(scanned_ns, size, relied_on, manifest.fullest(found))
+        manifest.write_index(run.index_path, scanned, found)
+    return emptied, last.fullest if same else 0
 
 
 def _into(run: Running, place: RepositoryPlace, step: dict[str, Any], began: datetime, _: Any) -> None:
@@ -120,6 +123,7 @@ def _one_to_cut_like(run: Running, place: RepositoryPlace) -> RepositoryPlace | 
 def _restic_backup(run: Running, restic: Restic, began: datetime) -> Done:
     configuration = run.configuration
     exclude = [argument for pattern in configuration.exclude for argument in ("--exclude", pattern)]
+    held = run.state.data["last_snapshot"] if run.fullest else None
     return restic.run(
         "backup",
         "--json",
@@ -134,6 +138,7 @@ def _restic_backup(run: Running, restic: Restic, began: datetime) -> Done:
         "--",
         *configuration.paths,
         run.sums_path,
+        memory=memory.enough(run.cache_folder, run.fullest, held["total_bytes"]) if held else 0,
     )
 
 
