@@ -300,6 +300,36 @@ def test_names_that_are_hard_to_write_down(client: Client) -> None:
     assert tested.files == 9 + len(names) + 2
 
 
+@pytest.mark.slow
+def test_a_file_larger_than_32_bits_count_comes_back_whole(client: Client) -> None:
+    """Holes but for what stands at both ends and across 4 GiB, so that a count that wraps around shows."""
+    without_copy(client)
+    border, written = (
+        2**32,
+        {0: os.urandom(1000), 2**32 - 500: os.urandom(1000), 2**32 + 10**6: os.urandom(1000)},
+    )
+    with (client.data / "huge").open("wb") as file:
+        for place, content in written.items():
+            file.seek(place)
+            file.write(content)
+    edit_verification(client, sample_files=100, sample_bytes=2 * border)
+    code, said = client.run("--verify")
+    assert code == 0, said
+    tested = client.state().repositories["backup-1"].restore_test
+    assert tested is not None
+    assert (tested.files, tested.total_bytes > border) == (10, True)
+    target = client.root / "restored"
+    arguments = (POLICY, str(client.data), "--from", "backup-1", "--to", str(target))
+    subprocess.run(
+        client.command("restore", *arguments), env=client.environment, check=True, capture_output=True
+    )
+    with (target / "huge").open("rb") as file:
+        for place, content in written.items():
+            file.seek(place)
+            assert file.read(len(content)) == content
+    assert (target / "huge").stat().st_size == (client.data / "huge").stat().st_size
+
+
 def test_what_is_excluded_is_not_missed(client: Client) -> None:
     without_copy(client)
     (client.data / "cache.tmp").write_text("not worth keeping")
