@@ -7,6 +7,7 @@ Python takes.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -20,11 +21,12 @@ _LINE = r"%C@:%s:%i\0%p\0"
 _BYTES = 1
 
 
-def listing(paths: Iterable[str]) -> bytes:
+def listing(paths: Iterable[str], exclude: Iterable[str] = ()) -> bytes:
     """`IDENTITY NUL NAME NUL` of every regular file at or below the paths, as they are met.
 
     Symbolic links are not followed. Folders that cannot be read are passed over: restic reports them, and the run is
-    partial.
+    partial. What `exclude` names as a whole path is not looked at, so that a policy of the whole host does not read
+    `/proc`; what restic leaves out by a pattern is listed here.
 
     Raises:
         JobError: find is not there, or was stopped before its end.
@@ -33,7 +35,7 @@ def listing(paths: Iterable[str]) -> bytes:
     room = os.fdopen(os.memfd_create("listing"), "w+b") if sys.version_info >= (3, 8) else None
     try:
         done = subprocess.run(
-            ["find", *paths, "-type", "f", "-printf", _LINE],
+            ["find", *paths, *_passed_over(exclude), "-type", "f", "-printf", _LINE],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if room is None else room,
             stderr=subprocess.DEVNULL,
@@ -51,6 +53,14 @@ def listing(paths: Iterable[str]) -> bytes:
     if done.returncode not in (0, 1):
         raise JobError("os", f"find ended with {done.returncode}; half a list of files is none")
     return listed
+
+
+def _passed_over(exclude: Iterable[str]) -> list[str]:
+    """Words of find's command line; -path takes a pattern, which a path without these characters is as it stands."""
+    whole = [path for path in exclude if path.startswith("/") and not re.search(r"[*?[\\]", path)]
+    alternatives = [["-path", os.path.normpath(path), "-o"] for path in whole]
+    words = [word for alternative in alternatives for word in alternative][:-1]
+    return ["(", *words, ")", "-prune", "-o"] if words else []
 
 
 def entries(listed: bytes) -> list[tuple[bytes, bytes]]:

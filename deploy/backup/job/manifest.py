@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from .digests import SHA256_DIGITS, XXH128_DIGITS, begun, digest_of, digits
-from .listing import changed_before, entries, listing, size_of
+from .listing import changed_before, entries, size_of
 
 #: A file that changed this shortly before the last scan is read again: two changes can share a time stamp.
 SETTLING_NS = 2_000_000_000
@@ -110,10 +110,10 @@ def _record(found: dict[bytes, bytes], name: bytes, identity: bytes) -> None:
         found[name] = identity + b" " + digest_of(name, digits()).encode()
 
 
-def stable(paths: Iterable[str], records: dict[bytes, bytes]) -> dict[bytes, Entry]:
-    """Those files that have not changed since the scan: their snapshot must hold exactly that."""
+def stable(listed: bytes, records: dict[bytes, bytes]) -> dict[bytes, Entry]:
+    """Those files of a listing that have not changed since the scan: their snapshot must hold exactly that."""
     unchanged = {}
-    for name, identity in entries(listing(paths)):
+    for name, identity in entries(listed):
         then, _, digest = records.get(name, b"").rpartition(b" ")
         if then == identity:
             unchanged[name] = Entry(digest.decode(), size_of(identity))

@@ -69,7 +69,7 @@ def _scan(run: Running, scanned_ns: int) -> tuple[list[str], int]:
     from . import emptiness, manifest
     from .listing import listing
 
-    listed = listing(run.configuration.paths)
+    listed = listing(run.configuration.paths, run.configuration.exclude)
     last = manifest.last_scan(run.index_path)
     same = last.still_holds(listed, run.sums_path)
     known = {} if same else manifest.read_index(run.index_path)

@@ -6,7 +6,7 @@ from .copies import copy_everywhere
 from .lasting import now, text
 from .running import Running
 from .snapshot import back_up
-from .verification import restore_test_due, verify
+from .verification import restore_test_due, stable_since, verify
 from .window import inside
 
 
@@ -30,9 +30,7 @@ def carry_out(run: Running, verify_now: bool, scheduled: bool, read_all: bool = 
     well = result == "success"
     if well and any(restore_test_due(run, place, verify_now) for place in run.configuration.repositories):
         # Now, as close to the snapshot as can be: copies and checks may take hours, in which files change.
-        from . import manifest
-
-        run.stable = manifest.stable(run.configuration.paths, manifest.read_index(run.index_path))
+        run.stable = stable_since(run)
     if result != "failure":
         well = copy_everywhere(run) and well
     if result == "success":

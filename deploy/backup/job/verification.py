@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import rotation
 from .configuration import Dump, RepositoryPlace
 from .lasting import now, seconds_since, text
 from .restic import DAMAGE, JobError, Restic, damaged_packs, failure, listed_as, pattern_of
 from .running import NAMED, Running, names_of, remove_tree
+
+if TYPE_CHECKING:
+    from . import manifest
 
 
 def verify(run: Running, place: RepositoryPlace, always: bool, read_all: bool = False) -> bool:
@@ -105,6 +108,15 @@ def _tell_damage(run: Running, place: RepositoryPlace, errors: str) -> None:
     }
 
 
+def stable_since(run: Running) -> dict[bytes, manifest.Entry]:
+    """The files that have not changed since this run's scan."""
+    from . import manifest
+    from .listing import listing
+
+    listed = listing(run.configuration.paths, run.configuration.exclude)
+    return manifest.stable(listed, manifest.read_index(run.index_path))
+
+
 def _restore_test(run: Running, place: RepositoryPlace, step: dict[str, Any]) -> None:
     from . import manifest
 
@@ -112,7 +124,7 @@ def _restore_test(run: Running, place: RepositoryPlace, step: dict[str, Any]) ->
     snapshot = run.snapshots[place.node]
     step.update(snapshot=snapshot[:8], snapshot_at=run.state.data["backup"]["snapshot_at"])
     # Where it became due while copies and checks ran, what has not changed until now has to do.
-    candidates = run.stable or manifest.stable(configuration.paths, manifest.read_index(run.index_path))
+    candidates = run.stable or stable_since(run)
     if configuration.exclude:
         held = restic.files_of(snapshot)
         candidates = {name: entry for name, entry in candidates.items() if listed_as(name) in held}

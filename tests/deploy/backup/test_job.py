@@ -333,9 +333,12 @@ def test_a_file_larger_than_32_bits_count_comes_back_whole(client: Client) -> No
 def test_what_is_excluded_is_not_missed(client: Client) -> None:
     without_copy(client)
     (client.data / "cache.tmp").write_text("not worth keeping")
-    edit_configuration(client, exclude=["*.tmp"])
+    (client.data / "cache").mkdir()
+    (client.data / "cache/of").write_text("not worth reading")
+    edit_configuration(client, exclude=["*.tmp", str(client.data / "cache")])
     code, said = client.run("--verify")
     assert code == 0, said
+    assert b"/cache/of" not in (client.root / "state" / f"{POLICY}.manifest").read_bytes()
     tested = client.state().repositories["backup-1"].restore_test
     assert tested is not None
     assert tested.files == 9

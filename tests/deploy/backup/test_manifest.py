@@ -81,6 +81,24 @@ def test_a_listing_has_regular_files_whatever_their_names_and_follows_no_link(tm
     assert listing([str(tmp_path / "gone")]) == b""
 
 
+def test_what_is_excluded_as_a_whole_path_is_not_looked_at(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "[a]").mkdir()
+    for name in ("[a]/1", "a/[x]", "a/x/z"):
+        (tmp_path / name).write_text(name)
+    root = os.fsencode(tmp_path)
+
+    def left(*exclude: str) -> set[bytes]:
+        listed = listing([str(tmp_path)], [f"{tmp_path}/{one}" if one[0] != "*" else one for one in exclude])
+        return {os.path.relpath(name, root) for name, _ in entries(listed)}
+
+    everything = left()
+    assert everything - left("b", "a/x/") == {b"b/1", b"b/2", b"b/\xff\n", b"a/x/y", b"a/x/z"}
+    assert everything - left("c") == {b"c"}
+    for pattern in ("*.tmp", "a/*", "[a]", "back\\slash", "not there"):
+        assert left(pattern) == everything, pattern
+
+
 def test_an_identity_is_that_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("content")
@@ -224,7 +242,7 @@ def test_only_what_is_as_it_was_scanned_is_stable(source: Path) -> None:
     (source / "two").write_text("TWO")
     (source / "new").write_text("new")
     (source / "one").unlink()
-    held = manifest.stable([str(source)], read_index(index))
+    held = manifest.stable(listing([str(source)]), read_index(index))
     name = os.fsencode(source / "three\nlines")
     assert held == {name: manifest.Entry(digest_of(name, XXH128_DIGITS), len("three\nlines"))}
 
