@@ -111,16 +111,15 @@ def _copy(
     run.snapshots[place.node] = held
     backup = run.state.data["backup"]
     if backup["result"] == "partial":
-        mark_partial(run, place, held)
+        mark_partial(run, place, wanted)
     if backup["result"] == "success":
         known.update(snapshot=held[:8], snapshot_at=backup["snapshot_at"])
 
 
 def _restic_copy(run: Running, source: RepositoryPlace, target: RepositoryPlace, *snapshots: str) -> int:
-    """Copy these snapshots, or all; how many the target did not have."""
-    host, policy = run.configuration.host, run.configuration.policy
+    """Copy these snapshots, or all and the marks of the partial ones; how many the target did not have."""
     done = run.restic[target.node].must(
-        "copy", "--host", host, "--tag", policy, *snapshots, source=run.restic[source.node]
+        "copy", "--host", run.configuration.host, *snapshots, source=run.restic[source.node]
     )
     return len(re.findall(r"^snapshot [0-9a-f]+ saved$", done.output, re.MULTILINE))
 

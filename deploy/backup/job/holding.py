@@ -68,10 +68,8 @@ class Contents(NamedTuple):
 
     def marks_of(self, removed: list[str]) -> list[str]:
         """The marks that are of no use once these snapshots are removed."""
-        left = [one.id for one in self.snapshots if one.id not in removed]
-        return [
-            mark for mark, target in self.marks.items() if not any(one.startswith(target) for one in left)
-        ]
+        left = [one for one in self.snapshots if one.id not in removed]
+        return [mark for mark, target in self.marks.items() if not any(one.is_of(target) for one in left)]
 
 
 def contents(holding: Holding, restic: Restic) -> Contents:
@@ -92,11 +90,12 @@ def contents(holding: Holding, restic: Restic) -> Contents:
             one["id"],
             moment_of(one["time"]),
             _arrived(holding, one["id"]),
-            whole=not any(one["id"].startswith(target) for target in marks.values()),
+            original=one.get("original") or "",
         )
         for one in found
         if one.get("hostname") == holding.client and holding.policy in (one.get("tags") or ())
     ]
+    ours = [one._replace(whole=not any(one.is_of(target) for target in marks.values())) for one in ours]
     known = {one.id for one in ours} | set(marks)
     return Contents(tuple(ours), marks, sum(one["id"] not in known for one in found))
 

@@ -28,12 +28,20 @@ QUIET_GAPS = 3
 
 
 class Held(NamedTuple):
-    """A snapshot as the server sees it: its own time, and when it arrived; `whole` is False for a partial one."""
+    """A snapshot as the server sees it: its own time, and when it arrived; `whole` is False for a partial one.
+
+    `original` is the id that it was first taken as, where it was copied here from another repository.
+    """
 
     id: str
     time: datetime
     arrived: datetime
     whole: bool = True
+    original: str = ""
+
+    def is_of(self, mark: str) -> bool:
+        """Whether a mark means this one: marks name the id that a snapshot was first taken as (:mod:`.snapshot`)."""
+        return self.id.startswith(mark) or self.original.startswith(mark)
 
     @property
     def in_time(self) -> bool:

@@ -16,7 +16,7 @@ from .running import NAMED, Running
 
 #: What is wrong here and would be the same with any repository: no other one is tried.
 OWN_REASONS = ("empty_source", "disk_full", "os", "no_program", "dump")
-#: What a snapshot's tag begins with that says which other snapshot is partial: `partial=` and its id.
+#: What a snapshot's tag begins with that says which other snapshot is partial: `partial=` and its first id.
 PARTIAL = "partial="
 
 
@@ -186,7 +186,8 @@ def mark_partial(run: Running, place: RepositoryPlace, snapshot: str) -> None:
     """Tell the repository's server that a snapshot lacks files, so that it never removes a whole one for it.
 
     restic knows no such mark, and tags of what is there cannot be changed in an append-only repository: hence
-    a small snapshot beside it, of the manifest alone, without the policy's tag.
+    a small snapshot beside it, of the manifest alone, without the policy's tag. Its tag names the id that the snapshot
+    was first taken as, which a copy of it keeps (`original`): so that the mark is good wherever both are copied to.
     """
     tag = PARTIAL + snapshot[:8]
     done = run.restic[place.node].run(

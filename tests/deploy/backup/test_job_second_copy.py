@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from inventories.backup_state import Result
-from tests.deploy.backup.conftest import CLIENT, POLICY, Client, edit_configuration, restic, wrap_restic
+from tests.deploy.backup.conftest import (
+    CLIENT,
+    POLICY,
+    Client,
+    edit_configuration,
+    maintain,
+    restic,
+    wrap_restic,
+)
 
 
 def originals(client: Client, server: int) -> set[object]:
@@ -106,6 +114,30 @@ def test_a_repository_that_is_gone_is_not_begun_anew_but_filled_from_the_copy(cl
     code, said = client.run("--verify")
     assert code == 0, said
     assert stored(client, 0) == stored(client, 1)
+
+
+@pytest.mark.parametrize("how", ["rebuilt", "brought back"])
+def test_a_repository_that_is_filled_knows_which_of_its_snapshots_are_partial(
+    client: Client, how: str
+) -> None:
+    """Else it would remove a whole one for one that lacks files."""
+    [whole] = originals(client, 0)
+    if how == "brought back":
+        client.servers[0].stop()
+    edit_configuration(client, paths=[str(client.root / "srv/systems"), "/srv/not-mounted"])
+    for _ in range(2):
+        assert client.run()[0] in (1, 3)
+    if how == "rebuilt":
+        shutil.rmtree(client.servers[0].repository)
+        done = rebuild(client, "--node", "backup-1")
+        assert done.returncode == 0, done.stderr
+    else:
+        client.servers[0].start()
+        assert client.run()[0] == 3
+    assert len(restic(client, 0, "snapshots", "--tag", POLICY)) == {"rebuilt": 3, "brought back": 4}[how]
+    state = maintain(client)
+    assert whole in originals(client, 0)
+    assert state.partial == len(restic(client, 0, "snapshots", "--tag", POLICY)) - 1 > 0
 
 
 def test_an_old_disk_that_comes_back_after_a_rebuild_is_filled_up(client: Client) -> None:
