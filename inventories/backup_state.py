@@ -137,7 +137,7 @@ class NotBegun(_State, frozen=True):
 
 
 class RestoreTest(Step, frozen=True):
-    """A sample that was restored from the repository and compared by SHA-256 with the manifest.
+    """A sample that was restored from the repository and compared by digest with the manifest.
 
     Attributes:
         snapshot: Which snapshot it came from.

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Restores backups with what stands beside this file and nothing else: restic 0.14 or newer, xxHash, bash, coreutils.
-# 用本目录中的内容恢复备份,除 restic(0.14 及以上)、xxHash、bash、coreutils 外不需要任何其他东西。
+# Restores backups with what stands beside this file and nothing else: restic 0.14 or newer, xxHash 0.8 or newer, bash, coreutils.
+# 用本目录中的内容恢复备份,除 restic(0.14 及以上)、xxHash(0.8 及以上)、bash、coreutils 外不需要任何其他东西。
 set -euo pipefail
 umask 077
 export LC_ALL=C.UTF-8
@@ -74,13 +74,19 @@ find_xxhsum() { # before hours of a restore that could not be compared then
     xxhsum=$here/xxhsum
     [ -f "$xxhsum" ] || xxhsum=$(command -v xxhsum) ||
         die "xxhsum is not installed / 未安装 xxhsum: apt-get install xxhash (--uncompared: without / 不核对直接恢复)"
+    # The digest of nothing: before 0.8 it was another one.
+    [ "$(printf '' | "$xxhsum" -H128 2>/dev/null | cut -c1-32)" = 99aa06d3014798d86001c324468d497f ] ||
+        die "$xxhsum does not run on this machine, or is older than 0.8 / 无法在本机运行或版本低于 0.8"
 }
 
 verdicts() { # MANIFEST: `NAME: OK`, `NAME: FAILED` or `NAME: CHANGED` of every file of it that was restored
     local line name
     # SHA-256 stands there where the client had no xxHash.
     sed -n 's|^\(\\\{0,1\}[0-9a-f]\{64\}\)  /|\1  ./|p' "$1" | sha256sum --check --ignore-missing 2>/dev/null || :
-    sed -n 's|^\([0-9a-f]\{32\}\)  /|\1  ./|p' "$1" | "$xxhsum" --check - 2>/dev/null || :
+    # xxhsum stops at what it cannot read.
+    sed -n 's|^\([0-9a-f]\{32\}\)  /|\1  ./|p' "$1" | while IFS= read -r line; do
+        if [ -f "${line:34}" ]; then printf '%s\n' "$line"; fi
+    done | "$xxhsum" --check - 2>/dev/null || :
     # xxhsum does not read names that hold a line's end or a backslash as sha256sum writes them.
     sed -n 's|^\\\([0-9a-f]\{32\}\)  /|\1  ./|p' "$1" | while IFS= read -r line; do
         printf -v name %b "${line:34}"
@@ -92,7 +98,16 @@ verdicts() { # MANIFEST: `NAME: OK`, `NAME: FAILED` or `NAME: CHANGED` of every 
 }
 
 compare() { # MANIFEST: every restored file with its digest at backup time
-    local ok=0 changed=0 bad=0 line name
+    local ok=0 changed=0 bad=0 there=0 line name
+    while IFS= read -r line; do
+        name=${line#*  /}
+        case $line in '\\'*) printf -v name %b "$name" ;; esac
+        if [ -f "./$name" ]; then there=$((there + 1))
+        elif [ -e "./$name" ] || [ -L "./$name" ]; then
+            printf 'was a file when it was backed up / 清单生成时是普通文件: ./%s\n' "$name" >&2
+            bad=$((bad + 1)) there=$((there + 1))
+        fi
+    done <"$1"
     while IFS= read -r line; do
         case $line in
         *': OK') ok=$((ok + 1)) ;;
@@ -110,6 +125,8 @@ compare() { # MANIFEST: every restored file with its digest at backup time
     printf '%s files have the content of backup time, %s were changed while backed up, %s differ\n' "$ok" "$changed" "$bad"
     printf '%s 个文件与备份时内容一致,%s 个在备份过程中有改动,%s 个不符\n' "$ok" "$changed" "$bad"
     [ "$ok" -gt 0 ] || die "no file was compared / 没有文件被核对"
+    [ $((ok + changed + bad)) -ge "$there" ] ||
+        die "not read back, so not compared / 无法读回核对: $((there - ok - changed - bad)) files"
     [ "$bad" -eq 0 ] || die "do not use these data; restore from another repository with --from / 请换一个仓库恢复"
 }
 

@@ -45,7 +45,7 @@ def begun(wanted: int) -> Any:
 
         return hashlib.sha256()
     if xxh3_128 is None:
-        raise JobError("no_program", "the manifest has XXH128 digests; run: apt-get install python3-xxhash")
+        raise JobError("no_program", "the manifest has XXH128 digests; install python3-xxhash")
     return xxh3_128()
 
 

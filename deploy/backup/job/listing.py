@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterable
 
 from .restic import JobError
 
-#: What stays the same as long as a file's content does, `CHANGED:BYTES:INODE`, and its name. CHANGED is when its status
-#: changed last (ctime: nobody sets it, and whoever sets the time of writing changes it), in seconds since 1970 with a
-#: fraction.
-_LINE = r"%C@:%s:%i\0%p\0"
-_BYTES = 1
+#: What stays the same as long as a file's content does (as restic sees it), `CHANGED:WRITTEN:BYTES:INODE`, and its
+#: name. CHANGED is when its status changed last; both times in seconds since 1970 with a fraction.
+_LINE = r"%C@:%T@:%s:%i\0%p\0"
+_BYTES = 2
+#: What find says where its list is not whole. Of a folder that it may not read it says other things, and ends alike.
+_CUT_OFF = re.compile(rb"write error|standard output|failed to read file names|memory exhausted")
 
 
 def listing(paths: Iterable[str], exclude: Iterable[str] = ()) -> bytes:
@@ -32,13 +32,14 @@ def listing(paths: Iterable[str], exclude: Iterable[str] = ()) -> bytes:
         JobError: find is not there, or was stopped before its end.
     """
     # In memory, not through a pipe, into which find writes 4 KiB at a time, and whoever reads is woken for each.
-    room = os.fdopen(os.memfd_create("listing"), "w+b") if sys.version_info >= (3, 8) else None
+    create = getattr(os, "memfd_create", None)  # Python 3.8, where the C library has it
+    room = None if create is None else os.fdopen(create("listing"), "w+b")
     try:
         done = subprocess.run(
             ["find", *paths, *_passed_over(exclude), "-type", "f", "-printf", _LINE],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if room is None else room,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             check=False,
         )
@@ -50,8 +51,9 @@ def listing(paths: Iterable[str], exclude: Iterable[str] = ()) -> bytes:
     finally:
         if room is not None:
             room.close()
-    if done.returncode not in (0, 1):
-        raise JobError("os", f"find ended with {done.returncode}; half a list of files is none")
+    if done.returncode not in (0, 1) or _CUT_OFF.search(done.stderr) or listed.count(b"\0") % 2:
+        said = done.stderr.decode("utf-8", "replace").strip()[-200:]
+        raise JobError("os", f"find ended with {done.returncode}; half a list of files is none: {said}")
     return listed
 
 
@@ -77,7 +79,8 @@ def size_of(identity: bytes) -> int:
 def changed_before(identity: bytes, moment_ns: int) -> bool:
     """Whether a file's status changed last before a moment (ns since 1970).
 
-    As bytes: of what is written with other than ten digits (before 2001, after 2286) the answer may be no where it is
-    yes, which costs a reading.
+    As bytes: where the seconds have not as many digits (those before 2001 have nine) the answer is no, which costs a
+    reading.
     """
-    return identity < b"%d.%09d" % divmod(moment_ns, 1_000_000_000)
+    moment = b"%d.%09d" % divmod(moment_ns, 1_000_000_000)
+    return identity.find(b".") == moment.find(b".") and identity < moment

@@ -78,11 +78,14 @@ def scan(
     from concurrent.futures import ThreadPoolExecutor  # not in a run with nothing new, of which it is a tenth
 
     found: dict[bytes, bytes] = {}
+    usable = {SHA256_DIGITS, digits()}
     settled_then, settled_now, all_settled = last_ns - SETTLING_NS, began_ns - SETTLING_NS, True
     with ThreadPoolExecutor(READERS) as readers:
         for name, identity in entries(listed):
             record = records.get(name)
-            known = record is not None and record.rpartition(b" ")[0] == identity
+            then, _, digest = (record or b"").rpartition(b" ")
+            # A digest that cannot be compared here, since the library has gone, is as good as none.
+            known = then == identity and len(digest) in usable
             all_settled = all_settled and changed_before(identity, settled_now)
             if record is not None and known and changed_before(identity, settled_then):
                 found[name] = record

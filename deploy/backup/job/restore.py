@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from . import manifest
 from .account import is_anothers
 from .configuration import Configuration
+from .digests import SHA256_DIGITS, begun, digits
 from .lasting import now, text
 from .progress import progress
 from .reach import CLOCK_SECONDS, family_that_answers
@@ -170,6 +171,7 @@ def restore(
     os.mkdir(stage, 0o700)
     try:
         sums_path = os.path.join(state_folder, configuration.policy + ".manifest")
+        _must_be_comparable(restic, snapshot.id, stage, path, sums_path)
         with progress(stage, len(wanted), sum(wanted), say):
             if sampled:
                 chosen = _sample(restic, snapshot.id, sizes, stage, path, sums_path, wish)
@@ -312,6 +314,18 @@ def _sums(snapshot: str, stage: str, path: str, sums_path: str) -> tuple[dict[by
         raise JobError("no_manifest", f"snapshot {snapshot[:8]} holds no manifest: {error}") from error
     below = os.fsencode(path) + b"/"
     return {name: digest for name, digest in sums.items() if (name + b"/").startswith(below)}, scanned_ns
+
+
+def _must_be_comparable(restic: Restic, snapshot: str, stage: str, path: str, sums_path: str) -> None:
+    """Refuse before hours of a restore what could not be compared after it, and would be removed.
+
+    Raises:
+        JobError: `no_program`, this host cannot take digests such as the manifest has.
+    """
+    if digits() == SHA256_DIGITS:
+        _bring(restic, snapshot, stage, [os.fsencode(sums_path)])
+        for wanted in {len(digest) for digest in _sums(snapshot, stage, path, sums_path)[0].values()}:
+            begun(wanted)
 
 
 def _sample(

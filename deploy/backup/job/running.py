@@ -61,9 +61,8 @@ class Running:
             if place.megabits:
                 self.restic[place.node].limit = max(1, place.megabits * _MEGABIT // 8 // _KIB)
         self.stable: dict[bytes, manifest.Entry] = {}
-        self.fullest = (
-            0  # files in the folder that has most of them, where nothing is new since the last scan
-        )
+        # Where nothing is new since the last scan: when that was (seconds), and the files of the fullest folder.
+        self.unchanged_since, self.fullest = 0, 0
         self.whole: dict[str, bool] = {}  # node -> the copy before this run left nothing out
         self.before: dict[str, str] = {}  # node -> id of the last whole snapshot there before this run
         self.refilled: set[str] = set()  # nodes whose damaged repository this run brought snapshots back to

@@ -11,7 +11,7 @@ from . import memory
 from .apart import apart
 from .configuration import RepositoryPlace
 from .lasting import now, text
-from .restic import Done, JobError, Restic, failure, messages
+from .restic import Done, JobError, Restic, failure, messages, moment_of
 from .running import NAMED, Running
 
 #: What is wrong here and would be the same with any repository: no other one is tried.
@@ -44,7 +44,8 @@ def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
         from . import dumps
 
         dumps.take(run.configuration.dumps)
-    run.state.data["emptied"], run.fullest = apart(partial(_scan, run, int(began.timestamp() * 1e9)))
+    scanned = apart(partial(_scan, run, int(began.timestamp() * 1e9)))
+    run.state.data["emptied"], run.unchanged_since, run.fullest = scanned
     failed: list[JobError] = []
     for place in run.configuration.repositories:
         tried: dict[str, Any] = {"result": "running", "started_at": text(now())}
@@ -59,12 +60,12 @@ def _anywhere(run: Running, step: dict[str, Any], began: datetime) -> None:
     raise JobError(failed[0].reason, f"{failed[0]}{others}")
 
 
-def _scan(run: Running, scanned_ns: int) -> tuple[list[str], int]:
+def _scan(run: Running, scanned_ns: int) -> tuple[list[str], int, int]:
     """Bring manifest and index up to date; what is as the last run left it is left, and restic need not read it.
 
     Answers the folders that hold no file although they should. The state says so before the manifest forgets which
-    files they held: a run that is stopped in between leaves them a fault. Answers too how many files the fullest folder
-    holds where nothing is new, else 0.
+    files they held: a run that is stopped in between leaves them a fault. Where nothing is new it answers too when the
+    last scan began (seconds since 1970), and how many files the fullest folder holds; else 0 and 0.
     """
     from . import emptiness, manifest
     from .listing import listing
@@ -86,7 +87,7 @@ def _scan(run: Running, scanned_ns: int) -> tuple[list[str], int]:
         size = manifest.write_sums(run.sums_path, found, scanned_ns)
         scanned = manifest.Scan(scanned_ns, size, relied_on, manifest.fullest(found))
         manifest.write_index(run.index_path, scanned, found)
-    return emptied, last.fullest if same else 0
+    return (emptied, last.began_ns // 1_000_000_000, last.fullest) if same else (emptied, 0, 0)
 
 
 def _into(run: Running, place: RepositoryPlace, step: dict[str, Any], began: datetime, _: Any) -> None:
@@ -123,7 +124,6 @@ def _one_to_cut_like(run: Running, place: RepositoryPlace) -> RepositoryPlace | 
 def _restic_backup(run: Running, restic: Restic, began: datetime) -> Done:
     configuration = run.configuration
     exclude = [argument for pattern in configuration.exclude for argument in ("--exclude", pattern)]
-    held = run.state.data["last_snapshot"] if run.fullest else None
     return restic.run(
         "backup",
         "--json",
@@ -138,8 +138,19 @@ def _restic_backup(run: Running, restic: Restic, began: datetime) -> Done:
         "--",
         *configuration.paths,
         run.sums_path,
-        memory=memory.enough(run.cache_folder, run.fullest, held["total_bytes"]) if held else 0,
+        memory=_memory(run, restic),
     )
+
+
+def _memory(run: Running, restic: Restic) -> int:
+    """What is enough for restic, in bytes; 0 unless this repository holds a whole snapshot of all that is here."""
+    known, held = run.known(restic.place), run.state.data["last_snapshot"]
+    if not (run.fullest and held and known["snapshot_at"]):
+        return 0
+    # Nothing is new since the last scan; what that one found, a run that failed may never have stored here.
+    if moment_of(known["snapshot_at"]).timestamp() < run.unchanged_since:
+        return 0
+    return memory.enough(run.cache_folder, run.fullest, held["total_bytes"])
 
 
 def _read_summary(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from .copies import copy_everywhere
 from .lasting import now, text
+from .restic import JobError
 from .running import Running
 from .snapshot import back_up
 from .verification import restore_test_due, stable_since, verify
@@ -30,7 +33,8 @@ def carry_out(run: Running, verify_now: bool, scheduled: bool, read_all: bool = 
     well = result == "success"
     if well and any(restore_test_due(run, place, verify_now) for place in run.configuration.repositories):
         # Now, as close to the snapshot as can be: copies and checks may take hours, in which files change.
-        run.stable = stable_since(run)
+        with contextlib.suppress(JobError, OSError):  # copies go on; the restore test asks again, and tells
+            run.stable = stable_since(run)
     if result != "failure":
         well = copy_everywhere(run) and well
     if result == "success":

@@ -109,7 +109,11 @@ def _tell_damage(run: Running, place: RepositoryPlace, errors: str) -> None:
 
 
 def stable_since(run: Running) -> dict[bytes, manifest.Entry]:
-    """The files that have not changed since this run's scan."""
+    """The files that have not changed since this run's scan.
+
+    Raises:
+        JobError, OSError: they cannot be listed.
+    """
     from . import manifest
     from .listing import listing
 

@@ -5,11 +5,16 @@ Runs as the repository's keeper, whom no client reaches. The database's node has
 
 from __future__ import annotations
 
+import configparser
 import json
+import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime, time
 from typing import Any, NamedTuple
+
+from .seal import UNFINISHED
 
 #: Backups of a kind are due a little before their time: the timer looks every few minutes.
 EARLY = 600
@@ -54,7 +59,7 @@ def keep(keeping: Keeping, now: datetime) -> str:
     Raises:
         KeepError: a step failed; the next run tries again.
     """
-    done = []
+    done = [f"{name} removed, which another account had left" for name in clear_the_way(keeping)]
     if status(keeping) in _MISSING:
         pgbackrest(keeping, "stanza-create")
         done.append("stanza made")
@@ -71,6 +76,34 @@ def keep(keeping: Keeping, now: datetime) -> str:
             pgbackrest(keeping, "expire")
             done.append("what is kept long enough removed")
     return ", ".join(done) or "nothing was due"
+
+
+def clear_the_way(keeping: Keeping) -> list[str]:
+    """Remove what another account left half under a name that the keeper's pgBackRest writes; the names removed.
+
+    In the archive's folder the server that clients reach may write too. What it left there for `archive.info`, which
+    it cannot finish because that file is the keeper's, would stop every base backup from then on.
+    """
+    settings = configparser.ConfigParser(interpolation=None, strict=False)
+    settings.read(keeping.settings, encoding="utf-8")
+    folder = os.path.join(settings.get("global", "repo1-path", fallback=""), "archive", keeping.stanza)
+    removed = []
+    try:
+        with os.scandir(folder) as entries:
+            left = [one for one in entries if one.name.endswith(UNFINISHED)]
+        for one in left:
+            if one.is_dir(follow_symlinks=False):
+                shutil.rmtree(one.path)  # pgBackRest makes none of that name
+            elif one.stat(follow_symlinks=False).st_uid != os.geteuid():
+                os.unlink(one.path)
+            else:
+                continue
+            removed.append(one.name)
+    except FileNotFoundError:
+        pass  # no stanza yet, or the file was finished meanwhile
+    except OSError as error:
+        raise KeepError(f"{folder}: {error.strerror}") from error
+    return removed
 
 
 def due(taken: list[dict[str, Any]], keeping: Keeping, now: float) -> str:

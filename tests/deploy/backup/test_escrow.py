@@ -160,6 +160,38 @@ case " $* " in *" restore "*) while [ "$1" != --target ]; do shift; done
     assert "8 files have the content of backup time, 0 were changed while backed up, 1 differ" in done.stdout
 
 
+def test_what_stands_in_a_files_place_keeps_no_other_from_being_compared(
+    client: Client, tmp_path: Path
+) -> None:
+    kit = machine(client, tmp_path / "elsewhere")
+    (kit / "restic").write_text(
+        f"""#!/bin/bash
+{shutil.which("restic")} "$@" || exit
+case " $* " in *" restore "*) while [ "$1" != --target ]; do shift; done
+    one=$(find "$2" -name 1.csv) two=$(find "$2" -name 2.csv)
+    rm "$one"; mkdir "$one"; echo other >"$two"; touch -d 2001-01-01 "$two" ;; esac
+"""
+    )
+    (kit / "restic").chmod(0o700)
+    done = bare(kit, "bash", "restore.sh", "restore", POLICY, CLIENT, str(tmp_path / "restored"), check=False)
+    assert done.returncode == 1
+    assert "7 files have the content of backup time, 0 were changed while backed up, 2 differ" in done.stdout
+    assert "2.csv" in done.stderr
+
+
+def test_an_xxhsum_that_does_not_do_is_refused_before_the_data_are_brought(
+    client: Client, tmp_path: Path
+) -> None:
+    kit, restored = machine(client, tmp_path / "elsewhere"), tmp_path / "restored"
+    for script in ("exit 126", "echo 00000000000000000000000000000000"):
+        (kit / "xxhsum").write_text(f"#!/bin/sh\n{script}\n")
+        (kit / "xxhsum").chmod(0o700)
+        done = bare(kit, "bash", "restore.sh", "restore", POLICY, CLIENT, str(restored), check=False)
+        assert done.returncode == 1
+        assert "older than 0.8" in done.stderr
+    assert not restored.exists()
+
+
 @pytest.mark.slow
 def test_files_are_compared_whatever_their_names_and_whichever_digest_they_have(
     client: Client, tmp_path: Path

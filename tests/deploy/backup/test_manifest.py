@@ -48,8 +48,10 @@ def test_where_xxhash_is_missing_sha256_is_taken_and_its_digests_cannot_be_compa
     monkeypatch.setattr(digests, "xxh3_128", None)
     again, _ = scan(listing([str(source)]), {}, 0, 0)
     assert {len(record.rpartition(b" ")[2]) for record in again.values()} == {SHA256_DIGITS}
+    kept, _ = scan(listing([str(source)]), found, time.time_ns() + LATER, 0)
+    assert {len(record.rpartition(b" ")[2]) for record in kept.values()} == {SHA256_DIGITS}
     sums = manifest.read_sums(os.fsencode(source.parent / "manifest"))
-    with pytest.raises(JobError, match="apt-get install python3-xxhash") as caught:
+    with pytest.raises(JobError, match="install python3-xxhash") as caught:
         manifest.compare(b"", sums, 0)
     assert caught.value.reason == "no_program"
 
@@ -104,12 +106,15 @@ def test_an_identity_is_that_of_the_file(tmp_path: Path) -> None:
     path.write_text("content")
     ((_, identity),) = entries(listing([str(path)]))
     status = path.stat()
-    changed, size, inode = identity.split(b":")
+    changed, written, size, inode = identity.split(b":")
+    assert written == b"%d.%09d0" % divmod(status.st_mtime_ns, 10**9)
     assert changed == b"%d.%09d0" % divmod(status.st_ctime_ns, 10**9)
     assert (int(size), int(inode)) == (status.st_size, status.st_ino)
     assert size_of(identity) == len("content")
     assert changed_before(identity, status.st_ctime_ns + 10)
     assert not changed_before(identity, status.st_ctime_ns)
+    for early, late in ((b"98.5", 1_700_000_000), (b"1700000000.5", 10**10), (b"1700000000.5", 98)):
+        assert not changed_before(early + b"0:", late * 10**9), "not as many digits: read again"
 
 
 @pytest.mark.parametrize("how", ["content", "times set back", "another of the same content", "mode"])
@@ -131,11 +136,15 @@ def test_whatever_may_be_new_changes_the_listing(tmp_path: Path, how: str) -> No
 
 
 def test_a_listing_that_was_cut_off_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "find").write_text("#!/bin/sh\nprintf '1.0:1.0:1:1:1\\0/a\\0'\nkill -9 $$\n")
+    (tmp_path / "find").write_text("#!/bin/sh\nprintf '1.0:1.0:1:1\\0/a\\0'\nkill -9 $$\n")
     (tmp_path / "find").chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(JobError, match="half a list of files is none"):
         listing(["/"])
+    for script in ("echo 'find: write error: No space left on device' >&2", "printf '1.0:1.0:1:1\\0'"):
+        (tmp_path / "find").write_text(f"#!/bin/sh\nprintf '1.0:1.0:1:1\\0/a\\0'\n{script}\nexit 1\n")
+        with pytest.raises(JobError, match="half a list of files is none"):
+            listing(["/"])
     (tmp_path / "find").unlink()
     with pytest.raises(JobError, match="apt-get install findutils") as caught:
         listing(["/"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.backup.job import memory
 from deploy.backup.job.manifest import SETTLING_NS, fullest
-from tests.deploy.backup.conftest import Client, wrap_restic
+from tests.deploy.backup.conftest import Client, without_copy, wrap_restic
 
 MIB = 1 << 20
 
@@ -59,3 +59,17 @@ def test_restic_is_limited_only_where_nothing_is_new(client: Client) -> None:
     assert nothing_new["copy"] == ("80", ""), "what is copied may be anything that the copy lacks"
     (client.data / "new").write_text("newer\n")
     assert given()["backup"] == ("80", "")
+
+
+def test_what_a_run_that_failed_left_behind_is_not_taken_for_stored(client: Client) -> None:
+    without_copy(client)
+    seen = client.root / "seen"
+    (client.data / "new").write_text("new\n")
+    time.sleep(SETTLING_NS / 1e9 + 0.1)
+    wrap_restic(client, "exit 1")
+    assert client.run()[0] == 1  # its scan has seen the new file, its repository has not
+    wrap_restic(client, f'echo "$GOMEMLIMIT" >{seen}; exec "$RESTIC" "$@"')
+    for limited in (False, True):
+        code, said = client.run()
+        assert code == 0, said
+        assert (seen.read_text().strip() != "") is limited

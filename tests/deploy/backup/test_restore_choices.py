@@ -14,7 +14,7 @@ from typing import Any
 from checks.backup.restore_cli import Place, Request
 from deploy.backup.job.restore import Wish, add_arguments, wish_of
 from inventories.load import load_city
-from tests.deploy.backup.conftest import POLICY, Client, edit_verification, restic, without_copy
+from tests.deploy.backup.conftest import POLICY, Client, edit_verification, restic, without_copy, wrap_restic
 from tests.deploy.backup.test_job_disks_and_clocks import small_disk
 from tests.deploy.fake_hosts import LAB
 
@@ -53,6 +53,24 @@ def test_another_folder_and_the_data_stay_as_they_are(client: Client, tmp_path: 
     again = restore(client, "--to", str(target))
     assert again.returncode == 1
     assert f"{target} is there; move it away first" in again.stderr
+
+
+def test_what_could_not_be_compared_here_is_refused_before_the_data_are_brought(
+    client: Client, tmp_path: Path
+) -> None:
+    """A snapshot of a host with xxHash, on one without."""
+    without_copy(client)
+    assert client.run()[0] == 0
+    (client.root / "lib/xxhash.py").write_text("raise ImportError\n")
+    wrap_restic(client, f'echo "$*" >>{client.root}/seen; exec "$RESTIC" "$@"')
+    done = restore(client, "--to", str(tmp_path / "restored"))
+    assert done.returncode == 1
+    assert "install python3-xxhash" in done.stderr
+    brought = [line for line in (client.root / "seen").read_text().splitlines() if " restore " in line]
+    assert len(brought) == 1
+    assert f"{POLICY}.manifest" in brought[0]
+    assert str(client.data) not in brought[0].partition("--include")[2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["city"]
 
 
 def test_a_large_sparse_file_comes_back_the_same_with_its_holes_filled(

@@ -82,6 +82,28 @@ def restored(city: City, moment: str, folder: Path) -> str:
     return city.query("select string_agg(id::text, ',' order by id) from orders", DATABASE)
 
 
+def test_what_another_account_left_half_is_removed_and_what_is_the_keepers_own_is_not(tmp_path: Path) -> None:
+    archive = tmp_path / "repository/archive" / STANZA
+    settings = tmp_path / "keeper.conf"
+    settings.write_text(f"[global]\nrepo1-path={tmp_path}/repository\n[{STANZA}]\n")
+    nothing = keep.Keeping(STANZA, str(settings), 1, 1, "00:00-00:00", "false", 2)
+    assert keep.clear_the_way(nothing) == [], "there is no stanza yet"
+    archive.mkdir(parents=True)
+    for name, owner in (
+        ("archive.info", 1001),
+        ("archive.info.pgbackrest.tmp", 1001),
+        ("own.pgbackrest.tmp", 0),
+    ):
+        (archive / name).write_text("x")
+        os.chown(archive / name, owner, -1)
+    (archive / "link.pgbackrest.tmp").symlink_to("/etc/passwd")
+    os.chown(archive / "link.pgbackrest.tmp", 1001, -1, follow_symlinks=False)
+    (archive / "folder.pgbackrest.tmp/in").mkdir(parents=True)
+    removed = keep.clear_the_way(nothing)
+    assert sorted(removed) == [f"{name}.pgbackrest.tmp" for name in ("archive.info", "folder", "link")]
+    assert {path.name for path in archive.iterdir()} == {"archive.info", "own.pgbackrest.tmp"}
+
+
 @pytest.mark.slow
 def test_a_flood_of_full_backups_pushes_nothing_out_and_the_kept_range_comes_back(city: City) -> None:
     closed, now = "00:00-00:00", datetime.now().astimezone()

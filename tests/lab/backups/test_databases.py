@@ -256,6 +256,16 @@ def test_who_takes_the_database_s_node_takes_no_history(on: Execute) -> None:
     ).stdout
     assert set(before.splitlines()) <= set(after.splitlines())
 
+    # What it left half written under the names that the keeper writes itself stops no base backup.
+    left = on("backup-1", "sh", "-c", f"ls {ARCHIVE}/*.pgbackrest.tmp").stdout
+    assert "archive.info.pgbackrest.tmp" in left
+    keep_and_back_up = (
+        f"systemctl start jizuo-database-keep@{STANZA}.service && setpriv --reuid=jizuo-keeper --regid=jizuo-keeper "
+        f"--init-groups -- pgbackrest --config=/etc/jizuo/database/keeper.conf --stanza={STANZA} backup --type=diff"
+    )
+    done = on("backup-1", "sh", "-c", keep_and_back_up, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
 
 def test_who_takes_a_repository_s_keeper_reads_the_database_and_writes_nothing(on: Execute) -> None:
     own = ["runuser", "-u", "jizuo-source", "--"]
