@@ -22,6 +22,11 @@ NODE, STANZA, DATABASE = "cloud-1", "cloud-1-main", "portal"
 NOW = "to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
 ARCHIVE = f"/srv/databases/archive/{STANZA}"
 PROGRAM = ("env", "PYTHONPATH=/usr/local/lib/jizuo", "python3", "-m", "jizuo_database")
+#: What a repository must not lose. A base backup's note stays open to who brought it (seal.py): no restore reads it.
+HISTORY = (
+    "find /srv/databases -type f -not -name '*.lock' -not -name '*.tmp' -not -name '*.backup' "
+    "-exec sha256sum {} + | sort"
+)
 
 
 def sql(on: Execute, statement: str, database: str = DATABASE) -> str:
@@ -189,13 +194,7 @@ def test_who_takes_the_database_s_node_takes_no_history(on: Execute) -> None:
     until(on, "the log is sent", lambda s: s["repositories"]["backup-1"]["segment"] >= segment)
     time.sleep(5)
     (path,) = on("backup-1", "find", ARCHIVE, "-name", f"{segment}-*").stdout.split()
-    # A base backup's note stays open to who brought it (seal.py): no restore reads it.
-    before = on(
-        "backup-1",
-        "sh",
-        "-c",
-        "find /srv/databases -type f -not -name '*.lock' -not -name '*.tmp' -not -name '*.backup' -exec sha256sum {} + | sort",
-    ).stdout
+    before = on("backup-1", "sh", "-c", HISTORY).stdout
 
     def as_client(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """pgBackRest as the database's account has it, keys and all."""
@@ -255,12 +254,7 @@ def test_who_takes_the_database_s_node_takes_no_history(on: Execute) -> None:
     ):
         done = on("backup-1", *receiver, attack, check=False)
         assert done.returncode != 0 or "rm -rf" in attack, attack
-    after = on(
-        "backup-1",
-        "sh",
-        "-c",
-        "find /srv/databases -type f -not -name '*.lock' -not -name '*.tmp' -not -name '*.backup' -exec sha256sum {} + | sort",
-    ).stdout
+    after = on("backup-1", "sh", "-c", HISTORY).stdout
     assert set(before.splitlines()) <= set(after.splitlines())
 
     # What it left half written under the names that the keeper writes itself stops no base backup.
