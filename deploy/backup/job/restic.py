@@ -43,7 +43,7 @@ NOT_OPENED = "unable to open config file"
 OPENED_AGAIN_SECONDS = (1.0, 4.0)
 #: By how much restic's memory may grow before Go collects what is unused (its variable GOGC, 100 by default). Collected
 #: sooner, restic takes less memory, about what this job holds beside it, for about one per cent of its processor time.
-GARBAGE_PERCENT = "80"
+GARBAGE_PERCENT, SELDOM_PERCENT = "80", "400"
 #: restic speaks HTTP/1.1 over its five connections (rest.connections), not HTTP/2 over a single one: a first backup of
 #: 2 GB takes 4% less of the processor, 8% less time and 5% less memory. Go's own switch; a newer restic, which sets
 #: HTTP/2 up itself, passes over it.
@@ -148,7 +148,9 @@ class Restic:
             name: os.environ[name] for name in ("PATH", "TZ", "TMPDIR", "HOME", "LANG") if name in os.environ
         }
         environment["RESTIC_PROGRESS_FPS"] = "0.02"
-        environment.update({"GOMEMLIMIT": str(memory)} if memory else {"GOGC": GARBAGE_PERCENT})
+        # Below a limit that does, collecting sooner frees room that nobody needs.
+        environment["GOGC"] = SELDOM_PERCENT if memory else GARBAGE_PERCENT
+        environment.update({"GOMEMLIMIT": str(memory)} if memory else {})
         environment["GODEBUG"] = HTTP
         try:
             done = subprocess.run(
