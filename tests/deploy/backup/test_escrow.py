@@ -9,7 +9,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import msgspec
@@ -32,13 +31,12 @@ from deploy.backup.escrow.kit import (
     unpacked,
 )
 from deploy.backup.escrow.sealing import SealError, open_by_passphrase, seal, seal_by_passphrase
-from deploy.backup.job.manifest import SETTLING_NS
 from deploy.database import keys
 from deploy.secrets import SecretStore
 from inventories.hosts import host_data
 from inventories.load import load_city
 from inventories.plan import build_plan
-from tests.deploy.backup.conftest import CLIENT, POLICY, Client, FirstRun, restic, without_copy
+from tests.deploy.backup.conftest import CLIENT, POLICY, Client, FirstRun, restic
 from tests.deploy.fake_hosts import LAB
 
 WORDS = "correct horse battery staple river lamp"
@@ -140,113 +138,6 @@ def test_one_system_of_a_chosen_repository_and_nothing_is_written_over(
     listed = bare(kit, "bash", "restore.sh", "list").stdout
     assert "offsite-1" in listed
     assert "yichun-gov-service-net" in listed
-
-
-def test_a_restore_that_differs_from_the_manifest_is_said_to_be_bad(client: Client, tmp_path: Path) -> None:
-    kit = machine(client, tmp_path / "elsewhere")
-    real = shutil.which("restic")
-    wrapper = kit / "restic"  # what the kit holds itself goes before what is installed
-    wrapper.write_text(
-        f"""#!/bin/bash
-{real} "$@" || exit
-case " $* " in *" restore "*) while [ "$1" != --target ]; do shift; done
-    file=$(find "$2" -name 3.csv); echo other >"$file"; touch -d 2001-01-01 "$file";; esac
-"""
-    )
-    wrapper.chmod(0o700)
-    done = bare(kit, "bash", "restore.sh", "restore", POLICY, CLIENT, str(tmp_path / "restored"), check=False)
-    assert done.returncode == 1
-    assert "3.csv" in done.stderr
-    assert "8 files have the content of backup time, 0 were changed while backed up, 1 differ" in done.stdout
-
-
-def test_what_stands_in_a_files_place_keeps_no_other_from_being_compared(
-    client: Client, tmp_path: Path
-) -> None:
-    kit = machine(client, tmp_path / "elsewhere")
-    (kit / "restic").write_text(
-        f"""#!/bin/bash
-{shutil.which("restic")} "$@" || exit
-case " $* " in *" restore "*) while [ "$1" != --target ]; do shift; done
-    one=$(find "$2" -name 1.csv) two=$(find "$2" -name 2.csv)
-    rm "$one"; mkdir "$one"; echo other >"$two"; touch -d 2001-01-01 "$two" ;; esac
-"""
-    )
-    (kit / "restic").chmod(0o700)
-    done = bare(kit, "bash", "restore.sh", "restore", POLICY, CLIENT, str(tmp_path / "restored"), check=False)
-    assert done.returncode == 1
-    assert "7 files have the content of backup time, 0 were changed while backed up, 2 differ" in done.stdout
-    assert "2.csv" in done.stderr
-
-
-def test_an_xxhsum_that_does_not_do_is_refused_before_the_data_are_brought(
-    client: Client, tmp_path: Path
-) -> None:
-    kit, restored = machine(client, tmp_path / "elsewhere"), tmp_path / "restored"
-    for script in ("exit 126", "echo 00000000000000000000000000000000"):
-        (kit / "xxhsum").write_text(f"#!/bin/sh\n{script}\n")
-        (kit / "xxhsum").chmod(0o700)
-        done = bare(kit, "bash", "restore.sh", "restore", POLICY, CLIENT, str(restored), check=False)
-        assert done.returncode == 1
-        assert "older than 0.8" in done.stderr
-    assert not restored.exists()
-
-
-@pytest.mark.slow
-def test_files_are_compared_whatever_their_names_and_whichever_digest_they_have(
-    client: Client, tmp_path: Path
-) -> None:
-    """The first runs are of a host without xxHash; what comes after it was installed has XXH128."""
-    without_copy(client)
-    names = ["two\nlines", "back\\slash", "\udcd2\udccb", "plain"]
-    no_library = client.root / "lib/xxhash.py"
-    no_library.write_text("raise ImportError\n")
-    (client.root / "cache" / f"{POLICY}.index").unlink()
-    for kind in ("sha256 ", "xxh128 "):
-        for name in names:
-            (client.data / f"{kind}{name}").write_bytes(os.fsencode(name))
-        time.sleep(SETTLING_NS / 1e9 + 0.1)  # else the second run reads what is new in the first again
-        code, said = client.run("--verify")
-        assert code == 0, said
-        no_library.unlink(missing_ok=True)
-    manifest = (client.root / "state" / f"{POLICY}.manifest").read_bytes()
-    digests = [len(line.lstrip(b"\\").split()[0]) for line in manifest.splitlines()]
-    assert (digests.count(64), digests.count(32)) == (9 + len(names), len(names))
-
-    kit, restored = machine(client, tmp_path / "elsewhere"), tmp_path / "restored"
-    arguments = ["bash", "restore.sh", "restore", POLICY, CLIENT]
-    done = bare(kit, *arguments, str(restored))
-    assert "17 files have the content of backup time, 0 were changed while backed up, 0 differ" in done.stdout
-    (kit / "restic").write_text(
-        f"""#!/bin/bash
-{shutil.which("restic")} "$@" || exit
-case " $* " in *" restore "*) while [ "$1" != --target ]; do shift; done
-    find "$2" -name '* *' -exec sh -c 'echo other >"$0"; touch -d 2001-01-01 "$0"' {{}} \\;
-esac
-"""
-    )
-    (kit / "restic").chmod(0o700)
-    done = bare(kit, *arguments, str(tmp_path / "again"), check=False)
-    assert done.returncode == 1
-    assert "9 files have the content of backup time, 0 were changed while backed up, 8 differ" in done.stdout
-
-
-def test_data_are_not_left_uncompared_unless_it_is_said(client: Client, tmp_path: Path) -> None:
-    kit, restored, programs = machine(client, tmp_path / "elsewhere"), tmp_path / "restored", tmp_path / "bin"
-    programs.mkdir()
-    for folder in ("/usr/bin", "/bin"):
-        for path in Path(folder).iterdir():
-            if not path.name.startswith("xxh") and not (programs / path.name).exists():
-                (programs / path.name).symlink_to(path)
-    arguments = ["bash", "restore.sh", "restore", POLICY, CLIENT, str(restored)]
-    none = subprocess.run(
-        arguments, cwd=kit, env={"PATH": str(programs)}, capture_output=True, text=True, check=False
-    )
-    assert none.returncode == 1
-    assert "apt-get install xxhash" in none.stderr
-    assert not restored.exists()
-    bare(kit, "env", f"PATH={programs}", *arguments, "--uncompared")
-    assert len(hashes(restored)) == 10
 
 
 def test_what_the_kit_does_not_hold_is_told(client: Client, tmp_path: Path) -> None:
